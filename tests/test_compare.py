@@ -40,7 +40,6 @@ def test_the_plot_places_size_against_loss():
     assert scatter({"broken": points["broken"]}, title="Size", x_label="MB", y_label="KL") is None
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 def test_methods_are_compared_and_what_cant_run_is_named(swift, tmp_path, tiny_model):
     words = ("quantize", str(tiny_model), "--device", "cpu", "--verify.tokens", "64", "--json")

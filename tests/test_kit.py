@@ -30,7 +30,7 @@ FAULTS = {
     "exit": ("check_import", "SystemExit: 3"),
     "end": ("check_import", "ended the process with exit code 7"),
     "print": ("check_import_prints_nothing", "'Welcome!'"),
-    "environ": ("check_import_changes_nothing", "os.environ (TOKENIZERS_PARALLELISM)"),
+    "environ": ("check_import_changes_nothing", "os.environ (ACME_VERBOSITY)"),
     "logging": ("check_import_changes_nothing", "it changes logging"),
     "files": ("check_import_writes_nothing", "swift-bad-plugin"),
     "process": ("check_import_writes_nothing", "starts processes"),

@@ -7,7 +7,7 @@ import os
 from swift_core import hookimpl
 from swift_core.contract import LauncherSpec, Ref
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["ACME_VERBOSITY"] = "quiet"
 
 
 @hookimpl

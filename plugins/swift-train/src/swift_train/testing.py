@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import multiprocessing
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -163,10 +166,16 @@ class Recorder(Report):
 class Ranks:
     """Run `work` in `count` forked processes, with torchrun's environment variables set.
 
-    They are forked, so that imports happen only once, and have one thread each, since OpenMP's thread pool does not survive a fork.
+    They are forked, so that imports happen only once: what ranks have imported is imported here before the next ones are forked. They have
+    one thread each, since OpenMP's thread pool does not survive a fork.
     """
 
+    _imported: ClassVar[set[str]] = set()  # by ranks, and not yet here
+
     def __init__(self, count: int, work: Callable[[], Any]) -> None:
+        while self._imported:
+            with suppress(Exception):
+                importlib.import_module(self._imported.pop())
         context = multiprocessing.get_context("fork")
         self._results: Any = context.SimpleQueue()
         self._work = work
@@ -183,10 +192,12 @@ class Ranks:
     def _run(self, rank: int) -> None:
         os.environ.update(self._shared, RANK=str(rank), LOCAL_RANK=str(rank))
         torch.set_num_threads(1)
+        inherited = set(sys.modules)
         try:
-            self._results.put((rank, self._work(), ""))
+            value = self._work()
+            self._results.put((rank, value, "", set(sys.modules) - inherited))
         except BaseException:
-            self._results.put((rank, None, traceback.format_exc()))
+            self._results.put((rank, None, traceback.format_exc(), set()))
         finally:
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
@@ -217,8 +228,9 @@ class Ranks:
 
     def _collect(self, found: dict[int, tuple[Any, str]]) -> None:
         while not self._results.empty():
-            rank, value, failure = self._results.get()
+            rank, value, failure, imported = self._results.get()
             found[rank] = (value, failure)
+            self._imported.update(imported)
 
 
 def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 600) -> list[Any]:
