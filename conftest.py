@@ -35,6 +35,13 @@ def pytest_unconfigure() -> None:
     SESSION.remove()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A long lane imports no test file that does not name it."""
+    lane = config.getoption("--lane")
+    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    return True if lane and is_test and f'"{lane}"' not in collection_path.read_text(encoding="utf-8") else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of a long lane run when their lane is named, and only then."""
     lane = config.getoption("--lane")
