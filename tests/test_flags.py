@@ -211,7 +211,7 @@ def test_json_where_an_option_takes_a_name_or_a_mapping():
     ],
 )
 def test_flags_that_choose_a_part_too(words, expected):
-    assert other_tools.expand(words, verb_named("sft"), registry()) == expected
+    assert other_tools.expand(words, verb_named("sft"), registry(), []) == expected
 
 
 def set_by(verb: str, *words: str) -> Settings:

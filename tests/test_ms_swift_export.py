@@ -17,7 +17,9 @@ from swift_core.contract.errors import UsageError
         ("m --to gguf", "export", "m --to gguf"),
         ("--model m --quant_method awq --quant_bits 4", "quantize", "--model m --quant_method awq --quant_bits 4"),
         ("--quant-method=gptq --max_length 512", "quantize", "--quant-method=gptq --calibration.max-length 512"),
-        ("--quant_method gptq --quant_n_samples 256 --quant_batch_size=1", "quantize", "--quant_method gptq"),
+        ("--adapters a --push_to_hub true --hub_model_id o/n --hub_token T --use_hf false", "push", "a ms:o/n"),
+        ("--model m --push_to_hub --hub_model_id o/n --hub_private_repo true", "push", "m hf:o/n --private"),
+        ("--model m --torch_dtype bfloat16 --output_dir o", "export", "--model m --torch_dtype bfloat16 --output_dir o --to safetensors"),
         ("--adapters a --merge_lora true", "merge", "--adapters a"),
         ("--adapters a --merge_lora --output_dir o", "merge", "--adapters a --output_dir o"),
         ("m --merge_lora false --push_to_hub false --to gguf", "export", "m --to gguf"),
@@ -33,7 +35,8 @@ def test_the_verb_and_its_words(words, verb, rest):
     [
         ("--adapters a --merge_lora true --quant_method awq", "swift merge"),
         ("m --quant_method awq --to gguf", "swift quantize"),
-        ("m --push_to_hub true", "hf upload"),
+        ("m --push_to_hub true", "swift push"),
+        ("--adapters a --merge_lora true --push_to_hub true --hub_model_id o/n", "swift push"),
         ("m --merge_lora maybe", "true"),
     ],
 )

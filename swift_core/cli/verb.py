@@ -13,7 +13,7 @@ from swift_core.cli.output import note
 from swift_core.cli.provision import OPTIONS, resolve_with_engines
 from swift_core.cli.screen import Screen
 from swift_core.contract import Run, RunResult, Settings, UsageError, VerbSpec
-from swift_core.options import Flag, flags, other_tools
+from swift_core.options import Flag, adopt, flags, other_tools
 from swift_core.plugins import registry, verb_named
 from swift_core.runs import launch_variables
 
@@ -69,11 +69,14 @@ class FlagsCommand(click.Command):
     def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
         """Read the YAML file, if one is named, and create the click options of these arguments."""
         self._settings, words = flags.read_config(args)
-        words = other_tools.expand(words, self.verb, registry())
+        notes: list[str] = []
+        words = other_tools.expand(words, self.verb, registry(), notes)
         first = words[0] if self.positional and words and not words[0].startswith("-") else ""
         if first:
             words = [f"--{self.positional}", *words]
+        notes += adopt(self._settings, self.verb, registry(), words)
         known = flags.flags_for(self.verb, words, self._settings, registry())
+        known.notes.extend(notes)
         if first and self.positional == "model":
             self._check_one_model(first, flags.rewrite(words[2:], known), known)
         self._flags = {f"flag_{number}": flag for number, flag in enumerate(known.flags.values())}

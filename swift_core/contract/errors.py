@@ -6,7 +6,6 @@ and keeps its traceback. Exit codes: 2 for a user's mistake, 1 for a run that fa
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Self, TypedDict
 
@@ -117,8 +116,24 @@ def _rebuild(kind: type[SwiftError], message: str, code: str, hint: str, where: 
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """'Did you mean 'x'?' for a name that is close to a known one, else an empty string."""
-    names = sorted(set(known))
-    folded = {candidate.lower().replace("-", "_"): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
-    return f"Did you mean '{folded[close[0]]}'?" if close else ""
+    """'Did you mean 'x'?' for a misspelling of a known name: at most one edit for every four letters; else an empty string."""
+    folded = {candidate.lower().replace("-", "_"): candidate for candidate in sorted(set(known))}
+    given = name.lower().replace("-", "_")
+    ranked = ((_edits(given, candidate), sorted(given) != sorted(candidate), candidate) for candidate in folded)
+    edits, _, close = min(ranked, default=(1_000, True, ""))
+    return f"Did you mean '{folded[close]}'?" if edits <= max(1, len(given) // 4) else ""
+
+
+def _edits(a: str, b: str) -> int:
+    """Number of letters inserted, left out, replaced or swapped with their neighbour that turn `a` into `b`."""
+    if abs(len(a) - len(b)) > len(a) // 4 + 1:
+        return len(a) + len(b)
+    rows = [list(range(len(b) + 1))]
+    for i, letter in enumerate(a, 1):
+        row = [i]
+        for j, other in enumerate(b, 1):
+            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != other)))
+            if i > 1 and j > 1 and letter == b[j - 2] and a[i - 2] == other:
+                row[-1] = min(row[-1], rows[-2][j - 2] + 1)
+        rows.append(row)
+    return rows[-1][-1]

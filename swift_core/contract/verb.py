@@ -39,6 +39,9 @@ class VerbSpec(Named):
 
     How it is presented:
         spellings: flags of other tools → the name of a part or option: {"train_type": "tuner"}.
+        ignored: options of other tools that need no counterpart, each with the reason, which is shown: {"lazy_tokenize": "…"}; with a value
+            (`report_to=none`) only that value is accepted.
+        unsupported: options of other tools that are refused, each with the reason and what to do instead.
         rewrite: (words) -> (verb, words) for command lines of other tools that mean another verb.
         show: (result) -> lines printed when it has finished.
         command: the click command (a class, called with the spec), if `swift_core.cli.VerbCommand` is not enough.
@@ -66,6 +69,8 @@ class VerbSpec(Named):
     output_ratio: float = 0.0
     records: bool = True
     spellings: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
     rewrite: Ref | None = None
     show: Ref | None = None
     command: Ref | None = None

@@ -6,7 +6,8 @@ from swift_core.options.common import (
     ModelOptions as ModelOptions,
     RunOptions as RunOptions,
 )
-from swift_core.options.flags import FALSE as FALSE, TRUE as TRUE, Flag as Flag
+from swift_core.options.flags import Flag as Flag
+from swift_core.options.foreign_keys import adopt as adopt
 from swift_core.options.keywords import settings_of as settings_of
 from swift_core.options.model import (
     Invalid as Invalid,
@@ -16,4 +17,4 @@ from swift_core.options.model import (
     names as names,
     option as option,
 )
-from swift_core.options.settings import listed as listed, normalise as normalise, read_yaml as read_yaml
+from swift_core.options.settings import FALSE as FALSE, TRUE as TRUE, listed as listed, normalise as normalise, read_yaml as read_yaml

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from swift_core.contract import FormatSpec, Spec, SwiftError, VerbSpec, suggestion
 from swift_core.options import fields
-from swift_core.options.flags import Flags, dashed
+from swift_core.options.flags import Flags
+from swift_core.options.settings import dashed
 from swift_core.plugins import Entry, Registry, recognised
 
 _GLOBAL = {"plugin": "FILE.py", "trace": ""}  # options of `swift` itself, with their metavariables
@@ -25,6 +26,8 @@ def unknown_flag(flag: str, verb: VerbSpec, known: Flags, registry: Registry) ->
     name = dashed(flag.lstrip("-"))
     if name in _GLOBAL:
         return f"Put it before the command: swift --{name} {_GLOBAL[name]} {verb.name} …".replace("  ", " ")
+    if reason := verb.unsupported.get(name.replace("-", "_")):
+        return reason
     if owners := _owners(name, verb, registry):
         shown = (
             f"--{path}, with --{part} {', '.join(names[:_MAX_NAMES])}{', …' * (len(names) > _MAX_NAMES)}"
@@ -82,7 +85,7 @@ def _owners(name: str, verb: VerbSpec, registry: Registry) -> dict[tuple[str, st
         for entry in () if part in verb.fixed else registry.entries(part):
             for field in _fields(entry):
                 path = dashed(field.path if part == verb.main else f"{part}.{field.path}")
-                if name in {path, *map(dashed, field.also)}:
+                if name in {path, dashed(field.path), *map(dashed, field.also)}:
                     found.setdefault((verb.flags.get(part, part), path), []).append(entry.spec.name)
     return found
 

@@ -7,17 +7,18 @@ and `--name=value` are rewritten into what click understands.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import HubSpec, Settings, UsageError, VerbSpec
-from swift_core.options import fields
-from swift_core.options.settings import listed, read_yaml
+from swift_core.contract import Settings, UsageError, VerbSpec
+from swift_core.options import fields, other_tools
+from swift_core.options.settings import FALSE, TRUE, dashed, listed, read_yaml
 from swift_core.plugins import Registry, local
 
-TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_COMMON = ("config", "json", "name")  # last names that say nothing, or are options of the command itself
 _FLAG = re.compile(r"--?[A-Za-z]")
 
 
@@ -39,6 +40,7 @@ class Flags:
     aliases: dict[str, str]
     notes: list[str]
     registry: Registry
+    verb: VerbSpec
 
 
 def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
@@ -68,12 +70,18 @@ def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: R
         prefix = "" if part == verb.main else f"{part}."
         for item in fields.fields(entry.options):
             add(f"{prefix}{item.path}", f"{prefix}{item.path}", item, f"{part.capitalize()} {name}")
-    for name in datasets(argv, config, aliases) if "dataset" in flags else ():
-        entry = _entry(registry, "dataset", name)
+    for asked in datasets(argv, config, aliases) if "dataset" in flags else ():
+        entry = _entry(registry, "dataset", asked)
+        name = entry.name if entry else asked
         for item in fields.fields(entry.options) if entry else ():
             add(f"dataset.{name}.{item.path}", f"dataset_options.{name}.{item.path}", item, f"Dataset {name}")
             aliases.setdefault(dashed(item.path), dashed(f"dataset.{name}.{item.path}"))
-    return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [], registry)
+    lasts = Counter(name.rpartition(".")[2] for name in flags)
+    for name in flags:
+        last = name.rpartition(".")[2]
+        if lasts[last] == 1 and last not in _COMMON:
+            aliases.setdefault(last, name)
+    return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [], registry, verb)
 
 
 def chosen(verb: VerbSpec, argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> dict[str, str]:
@@ -110,18 +118,24 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
             continue
         given, equals, value = word[2:].partition("=")
         name = dashed(given)
+        taken = [value] if equals else list(_until_flag(words))
+        if reason := other_tools.ignored(
+            known.verb, name, taken[0] if taken else "true", known=name in known.flags or name in known.aliases
+        ):
+            known.notes.append(f"{' '.join([word, *taken][: 1 if equals else None])} has no effect: {reason}")
+            words = words if equals else words[len(taken) :]
+            continue
         if name in known.aliases:
             known.notes.append(f"--{given} is --{known.aliases[name]} here")
             name = known.aliases[name]
         flag = known.flags.get(name)
         if flag is None:
-            taken = value if equals else words[0] if words and words[0].lower() in TRUE + FALSE else "true"
-            hubs = known.registry.all(HubSpec) if "hub" in known.flags else ()
-            chosen = [spec.schemes[0] for spec in hubs if spec.switches.get(name.replace("-", "_")) is (taken.lower() in TRUE)]
-            if chosen:
-                known.notes.append(f"--{given} {taken} is --hub {chosen[0]} here")
-                words = words[1:] if not equals and words[:1] == [taken] else words
-            out += ["--hub", chosen[0]] if chosen else [f"--{name}{equals}{value}"]
+            switched = value if equals else words[0] if words and words[0].lower() in TRUE + FALSE else "true"
+            hub = other_tools.hub_switch(known.registry, name, switched) if "hub" in known.flags else ""
+            if hub:
+                known.notes.append(f"--{given} {switched} is --hub {hub} here")
+                words = words[1:] if not equals and words[:1] == [switched] else words
+            out += ["--hub", hub] if hub else [f"--{name}{equals}{value}"]
         elif flag.field.type == "boolean":
             if not equals and words and words[0].lower() in TRUE + FALSE:
                 value, equals = words.pop(0), "="
@@ -186,11 +200,6 @@ def _until_flag(words: Iterable[str]) -> Iterator[str]:
         if _FLAG.match(word):
             return
         yield word
-
-
-def dashed(name: str) -> str:
-    """Return a name in the spelling of flags: `learning-rate` for `learning_rate`."""
-    return name.replace("_", "-")
 
 
 def off_name(name: str) -> str:

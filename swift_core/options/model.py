@@ -9,9 +9,11 @@ This module imports pydantic, so nothing imports it at start-up: option classes 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from swift_core.contract import UsageError, suggestion
@@ -59,26 +61,35 @@ class Options(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _numbers_of_choices(cls, values: Any) -> Any:
-        """Convert a flag's "8" for `Literal[4, 8]`: pydantic parses numbers from text elsewhere, but not there."""
+    def _read_values(cls, values: Any) -> Any:
+        """Replace other tools' values (`option(values=…)`), and the text of a number where a `Literal` has the number: "8" for 8."""
         if not isinstance(values, dict):
             return values
-        numbers = {name: _numbers(field.annotation) for name, field in cls.model_fields.items()}
-        return {name: numbers.get(name, {}).get(value, value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: _read(values[name], cls.model_fields[name]) if name in cls.model_fields else values[name] for name in values}
 
 
-def option(default: Any, description: str, *, also: tuple[str, ...] = (), affects_result: bool = True, **constraints: Any) -> Any:
+def option(
+    default: Any,
+    description: str,
+    *,
+    also: tuple[str, ...] = (),
+    values: Mapping[str, Any] | None = None,
+    affects_result: bool = True,
+    **constraints: Any,
+) -> Any:
     """Return a described field.
 
     Args:
         default: the default value, or a function that makes it; `...` if the option is required.
         description: one sentence for the help.
         also: other tools' spellings of it.
+        values: other tools' values → what they are here: {"flash_attn": "flash_attention_2", "-1": None}.
         affects_result: False if a run has the same result whatever the value is, or if the run records what the value stands for (the
             hash of a model): recipes, preflight checks and resuming then do not compare it.
         constraints: pydantic's: gt, ge, le, pattern, …
     """
-    extra: Any = {**({"also": list(also)} if also else {}), **({} if affects_result else {"affects_result": False})} or None
+    extra: Any = {"also": list(also), "values": dict(values or {}), "affects_result": affects_result}
+    extra = {key: value for key, value in extra.items() if value not in ([], {}, True)} or None
     if callable(default):
         return Field(default_factory=default, description=description, json_schema_extra=extra, **constraints)
     return Field(default=default, description=description, json_schema_extra=extra, **constraints)
@@ -92,8 +103,18 @@ class Invalid(UsageError):
         self.problems = problems
 
 
-def _numbers(annotation: Any) -> dict[str, int]:
-    """Return the numbers that a Literal, or a union with one, allows, by their text on a command line."""
+def _read(value: Any, field: FieldInfo) -> Any:
+    """Return a value as the field knows it, each of a list."""
+    if isinstance(value, list):
+        return [_read(item, field) for item in value]
+    known = _numbers(field.annotation)
+    if isinstance(field.json_schema_extra, dict):
+        known |= field.json_schema_extra.get("values", {})  # type: ignore[arg-type]
+    return known.get(str(value), value) if isinstance(value, str | int) else value
+
+
+def _numbers(annotation: Any) -> dict[str, Any]:
+    """The numbers that a Literal, or a union with one, allows, by what a command line has for them."""
     if get_origin(annotation) is Literal:
         return {str(choice): choice for choice in get_args(annotation) if type(choice) is int}
     return {text: choice for part in get_args(annotation) for text, choice in _numbers(part).items()}

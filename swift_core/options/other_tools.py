@@ -1,39 +1,75 @@
-"""Flags of other tools that choose a part and set one of its options (`FlagFor` of the specs).
+"""Options of other tools, on the command line and in YAML: renamed, split into several, or accepted without effect; each with a note.
 
-`--deepspeed FILE.json` (ms-swift, transformers), `--hostfile FILE` (DeepSpeed, MPI), `--sequence_parallel_size 4` (ms-swift).
+What there is to know of them is data of the specs: `also` of the options, `VerbSpec.spellings`, `ignored` and `unsupported`, `FlagFor` of
+the parts, and `HubSpec.switches`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swift_core.contract import FlagFor, VerbSpec
+from swift_core.contract import FlagFor, HubSpec, VerbSpec
+from swift_core.options.settings import FALSE, TRUE, dashed
 from swift_core.plugins import Registry
 
 
-def expand(argv: Sequence[str], verb: VerbSpec, known: Registry) -> list[str]:
-    """Return the words with each such flag replaced: `--deepspeed ds.json` → `--parallel deepspeed --parallel.config ds.json`."""
-    flags = _flags(verb, known)
+def expand(argv: Sequence[str], verb: VerbSpec, known: Registry, notes: list[str]) -> list[str]:
+    """Return the words with flags that choose a part, or mean several options, replaced; add a note on each.
+
+    `--deepspeed ds.json` → `--parallel deepspeed --parallel.config ds.json`; `--load_in_8bit true` → `--quantizer bnb --quantizer.bits 8`.
+    """
+    flags = flags_of(verb, known)
     out: list[str] = []
     words = list(argv)
     given = {word.partition("=")[0] for word in words}
     while words:
         word = words.pop(0)
         spelling, equals, value = word.removeprefix("--").partition("=")
-        part, name, found = flags.get(spelling.replace("-", "_"), ("", "", None)) if word.startswith("--") else ("", "", None)
-        if found and found.yields and given & _choosing(verb, part):
-            found = None  # the implementation that is chosen may have such an option itself
-        file = value if equals else words[0] if words else ""
-        if not found or not file or not file.endswith(found.suffix):
+        value = value if equals else words[0] if words else ""
+        if not word.startswith("--"):
             out.append(word)
             continue
-        out += [f"--{part}", name, f"--{part}.{found.option}", file]
-        if not equals:
+        part, name, found = flags.get(spelling.replace("-", "_"), ("", "", None))
+        if found and (not value.endswith(found.suffix) or not value or (found.yields and given & _choosing(verb, part))):
+            found = None  # the implementation that is chosen may have such an option itself
+        switch = equals or value.lower() in TRUE + FALSE
+        meant = {part: name, f"{part}.{found.option}": value} if found else several(verb, spelling, value if switch else "true")
+        if not meant:
+            out.append(word)
+            continue
+        out += [piece for path, set_to in meant.items() for piece in (f"--{dashed(path)}", set_to)]
+        if not equals and (found or switch):
             words.pop(0)
+        notes.append(f"--{spelling} is {' '.join(f'--{dashed(path)} {set_to}' for path, set_to in meant.items())} here")
     return out
 
 
-def _flags(verb: VerbSpec, known: Registry) -> dict[str, tuple[str, str, FlagFor]]:
+def several(verb: VerbSpec, name: str, value: object) -> dict[str, str]:
+    """Return the options that a value of another tool's option means: `bf16=true` is {"dtype": "bfloat16"}; {} if it is no such value."""
+    meant = verb.spellings.get(f"{name.replace('-', '_')}={text_of(value)}", "")
+    return {path: text for path, _, text in (pair.partition("=") for pair in meant.split())}
+
+
+def ignored(verb: VerbSpec, name: str, value: object, *, known: bool) -> str:
+    """Return why an option of another tool needs no counterpart; '' if it is none. A `known` option is ignored by value only."""
+    name = name.replace("-", "_")
+    return verb.ignored.get(f"{name}={text_of(value)}", "") or ("" if known else verb.ignored.get(name, ""))
+
+
+def hub_switch(known: Registry, name: str, value: str) -> str:
+    """Return the hub that a switch of another tool chooses: `use_hf=false` is ms; '' if it is no such switch."""
+    hubs = known.all(HubSpec)
+    return next((spec.schemes[0] for spec in hubs if spec.switches.get(name.replace("-", "_")) is (value.lower() in TRUE)), "")
+
+
+def text_of(value: object) -> str:
+    """Return a value as it is written on a command line."""
+    text = str(value)
+    return text.lower() if text.lower() in ("true", "false") else text
+
+
+def flags_of(verb: VerbSpec, known: Registry) -> dict[str, tuple[str, str, FlagFor]]:
+    """Return the flags that choose an implementation and set one of its options: flag → (part, implementation, flag)."""
     return {
         flag.flag: (part, spec.name, flag)
         for part in verb.parts

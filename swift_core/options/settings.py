@@ -8,6 +8,8 @@ from typing import Any
 
 from swift_core.contract import Settings, UsageError
 
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
 
 def read_yaml(path: Path) -> Settings:
     """Read a YAML file.
@@ -78,3 +80,8 @@ def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
     named = {str(key).replace("-", "_"): value for key, value in values.items()}
     inner = {key for key, value in named.items() if isinstance(value, Mapping)} - {"columns", "envs", "roles"}
     return {key: normalise(value) if key in inner else value for key, value in named.items()}
+
+
+def dashed(name: str) -> str:
+    """`learning_rate` as flags are spelled: `learning-rate`."""
+    return name.replace("_", "-")

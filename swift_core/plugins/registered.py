@@ -95,6 +95,8 @@ class Registry:
     def matching(self, kind: type[Named] | str, name: str, *, origin: str = "") -> Sequence[Entry[Named]]:
         """Return the parts of a name, or of `distribution/name`; names precede aliases."""
         home, slash, bare = name.rpartition("/")
+        if slash and (aliased := [entry for entry in self.entries(kind) if name in entry.spec.also]):  # org/name of a hub
+            return aliased
         origin, name = (origin or home, bare) if slash else (origin, name)
         entries = [entry for entry in self.entries(kind) if origin in ("", entry.plugin.name, entry.plugin.distribution)]
         return [entry for entry in entries if entry.spec.name == name] or [entry for entry in entries if name in entry.spec.also]

@@ -25,7 +25,7 @@ from swift_core.contract import (
     __version__,
     suggestion,
 )
-from swift_core.options import normalise
+from swift_core.options import adopt, fields, listed, normalise
 from swift_core.plugins import Registry, local, registry
 from swift_core.runs import outputs, provenance, reservation
 from swift_core.runs.choose import job_of, options_and_parts, with_engines
@@ -51,6 +51,8 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
     """
     known = using or registry()
     settings = replace(settings, values=normalise(settings.values))
+    renamed = adopt(settings, verb, known)
+    _base_of_adapter(verb, settings)
     provenance.check_resume(settings.values.get("resume"))
     options, parts = options_and_parts(verb, settings, known)
     if lacking := sorted({"offline", *(["runs"] if verb.records else [])} - options.keys()):
@@ -59,7 +61,7 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
     _check_hub(settings, known)
     _check_output(verb, options, settings)
     parts = with_engines(verb, options, parts, known, settings)
-    draft = Draft(verb=verb, settings=settings, known=known, options=options, parts=parts, progress=progress)
+    draft = Draft(verb=verb, settings=settings, known=known, options=options, parts=parts, progress=progress, notes=renamed)
     with offline_if(options["offline"]):
         for step in verb.prepare:
             step.load()(draft)
@@ -71,6 +73,13 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
         step.load()(draft)
     run = _frozen(draft)
     return Resolved(run, (*draft.notes, *provenance.notes(run), *_check(run, draft)))
+
+
+def _base_of_adapter(verb: VerbSpec, settings: Settings) -> None:
+    """Use the base of the first adapter if there is no model."""
+    values, own = settings.values, {field.path for field in fields.fields(verb.options)}
+    if (adapters := listed(values.get("adapter"))) and {"adapter", "model"} <= own and not (values.get("model") or values.get("url")):
+        values["model"] = str(adapters[0]).rpartition("=")[2]
 
 
 def _check_hub(settings: Settings, known: Registry) -> None:
@@ -111,9 +120,10 @@ def _fetch(draft: Draft) -> None:
     draft.model, draft.adapters = fetcher.model(options["model"], settings.where("model"))
     for item in options.get("adapter", ()):
         name, _, place = item.rpartition("=")
-        name = name or ("adapter" if not draft.adapters else f"adapter-{len(draft.adapters) + 1}")
         where = settings.where("adapter")
         source = fetcher.source(place, where)
+        draft.adapters = {known: other for known, other in draft.adapters.items() if other.path != source.path}  # it named its base
+        name = name or ("adapter" if not draft.adapters else f"adapter-{len(draft.adapters) + 1}")
         if not Checkpoint.at(source.path).spec.adapter:
             message = f"'{place}' is a {source.format} checkpoint, not an adapter"
             raise UsageError(message, code="RUN-022", where=where, hint="Pass a complete model as --model.")

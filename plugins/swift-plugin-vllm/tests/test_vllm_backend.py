@@ -49,6 +49,12 @@ FLAGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("--speculative-config", '{"prompt_lookup_max": 4, "method": "ngram", "num_speculative_tokens": 3}'),
     ),
     ({"speculative_model": "/m"}, ("--speculative-config", '{"model": "/m"}')),
+    ({"max_logprobs": 20}, ("--max-logprobs", "20")),
+    ({"max_new_tokens": 64, "temperature": 0}, ("--override-generation-config", '{"max_new_tokens": 64, "temperature": 0.0}')),
+    (
+        {"top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1},
+        ("--override-generation-config", '{"top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1}'),
+    ),
     ({"extra": ["--seed", "7"]}, ("--seed", "7")),
 ]
 

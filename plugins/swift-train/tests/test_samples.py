@@ -226,3 +226,13 @@ def test_a_text_that_is_surely_too_long_is_not_tokenised(load):
     rows[0]["messages"][1]["content"] = "why " * 1_000_000
     with pytest.raises(UsageError, check=coded("TRAIN-079"), match=r"at least \d+ tokens, but max_length is 512"):
         load(rows)
+
+
+def test_a_system_prompt_for_rows_that_have_none(load):
+    own = [{"role": "system", "content": "Be kind."}]
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    samples = load([{"messages": turns}, {"messages": own + turns}], SftTask(SftOptions(system="Be brief.")))
+    without, with_own = (load.tokenizer.decode(samples[number].ids) for number in range(2))
+    assert "Be brief." in without
+    assert "Be kind." in with_own
+    assert "Be brief." not in with_own

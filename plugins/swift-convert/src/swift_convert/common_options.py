@@ -42,4 +42,4 @@ class OutputOptions(Options):
     output: str = option(
         "", "Folder of the resulting checkpoint; default: `output` in the run folder.", also=("output_dir",), affects_result=False
     )
-    overwrite: bool = option(False, "Replace the output if it exists.", also=("exist_ok",), affects_result=False)
+    overwrite: bool = option(False, "Replace the output if it exists.", also=("exist_ok", "overwrite_output_dir"), affects_result=False)

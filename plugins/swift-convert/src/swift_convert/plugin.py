@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from swift_convert.other_tools import IGNORED, UNSUPPORTED
 from swift_core.contract import Problem, Ref, SectionSpec, VerbSpec, hookimpl
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ MERGE = VerbSpec(
     job_from=("tuner.merger",),
     complete=(Ref("swift_convert.merge:choose_tuner"),),
     output_ratio=1.0,
+    ignored=IGNORED,
+    unsupported=UNSUPPORTED,
 )
 
 QUANTIZE = VerbSpec(
@@ -39,6 +42,8 @@ QUANTIZE = VerbSpec(
     check=Ref("swift_convert.quantize:problems"),
     output_ratio=1 / 16,
     spellings={"quant_method": "quantizer", "quantization_method": "quantizer"},
+    ignored=IGNORED,
+    unsupported=UNSUPPORTED,
     command=Ref("swift_convert.commands.quantize:QuantizeCommand"),
 )
 
@@ -56,6 +61,8 @@ EXPORT = VerbSpec(
     prepare=(Ref("swift_data.resolving:prepare"),),
     check=Ref("swift_convert.export:problems"),
     output_ratio=1 / 16,
+    ignored=IGNORED,
+    unsupported=UNSUPPORTED,
     rewrite=Ref("swift_convert.commands.ms_swift:export"),
 )
 

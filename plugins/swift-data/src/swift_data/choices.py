@@ -134,7 +134,7 @@ def _find(registry: Registry, name: str, where: str) -> tuple[str, dict[str, str
     if _is_file(name, suffixes):
         return _format(registry, Path(name).suffix.lower(), where, {"path": name})
     if registry.matching(DatasetSpec, name):
-        return name, {}, ""
+        return names[name].name if name in names else name, {}, ""
     head, colon, subset = name.rpartition(":")
     if colon and _is_file(head, suffixes):
         hint = f"Write {head}. For a hub dataset, start with the hub's name: hf:org/name:subset."

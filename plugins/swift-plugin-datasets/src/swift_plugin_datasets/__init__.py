@@ -27,6 +27,7 @@ _DEMOS = {
     "wiki-demo": ("text", "30 encyclopedia articles in English"),
     "c4-demo": ("text", "300 web pages in English"),
 }
+_ALSO = {"identity": ("swift/self-cognition", "ms:swift/self-cognition", "hf:modelscope/self-cognition", "self-cognition")}  # ms-swift's
 
 
 @hookimpl
@@ -35,7 +36,7 @@ def swift_datasets() -> list[DatasetSpec]:
     demos = [
         DatasetSpec(
             name=name,
-            also=(name.replace("-", "_"),) if "-" in name else (),  # LLaMA-Factory's spelling
+            also=_ALSO.get(name, (name.replace("-", "_"),)) if "-" in name or name in _ALSO else (),  # LLaMA-Factory's spelling
             summary=summary,
             factory=Ref(f"swift_plugin_datasets.demos:{name.replace('-', '_')}"),
             options=Ref("swift_plugin_datasets.options:IdentityOptions") if name == "identity" else None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from swift_data.rows import ChatRow, LabelRow, PreferenceRow
+from swift_data.rows.conversations import with_default_system
 from swift_train.masks import ChatEncoder
 from swift_train.tasks import Measure
 from swift_train.template_date import date_of, renders_date
@@ -18,7 +19,7 @@ from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.options import MaskOptions
+    from swift_train.options import SftOptions
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -28,16 +29,20 @@ class AnswerEncoder:
 
     rows: ClassVar[str]
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str], media: Path | None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: SftOptions, stops: Sequence[str], media: Path | None) -> None:
         self.tokeniser = Tokeniser(tokenizer)
+        mask, self._system = options.mask, options.system
         date = date_of(tokenizer) if renders_date(tokenizer) else ""
-        self.settings: Mapping[str, Any] = {"rows": self.rows, "mask": mask.model_dump(), "stops": list(stops), "date": date}
+        self.settings: Mapping[str, Any] = {
+            "rows": self.rows, "mask": mask.model_dump(), "stops": list(stops), "date": date, "system": self._system,
+        }  # fmt: skip
         self.encode, self.media = ChatEncoder(tokenizer, mask, stops), media
         self.unread = UnreadFields(self.encode.template)
 
     def answered(self, prompt: Sequence[Any], answer: Sequence[Any], row: PreferenceRow | LabelRow) -> ChatRow:
         """Return the conversation of a prompt and an answer; the assistant messages of the prompt are not supervised."""
-        earlier = [{**message, "loss_scale": 0} if message["role"] == "assistant" else message for message in prompt]
+        asked = with_default_system(tuple(prompt), self._system)
+        earlier = [{**message, "loss_scale": 0} if message["role"] == "assistant" else message for message in asked]
         return ChatRow((*earlier, *answer), row.tools, variables=row.variables, unread=row.unread)
 
     def text(self, row: ChatRow) -> SupervisedText:

@@ -71,7 +71,7 @@ class Kto(NextToken):
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> LabelEncoder:
         """Return the encoder of label rows, which uses the model's chat template."""
-        return LabelEncoder(tokenizer, self.options.mask, stops, media)
+        return LabelEncoder(tokenizer, self.options, stops, media)
 
     def arrange(self, samples: Samples) -> Samples:
         """Add the second sequence to each sample."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_train.options import SftOptions
+from swift_train.options import TRUNCATIONS, SftOptions
 
 from swift_core.options import option
 
@@ -21,6 +21,7 @@ class PairOptions(SftOptions):
         "error",
         "How to handle a prompt with an answer longer than max_length: error, cut on the left or right, or drop the pair.",
         also=("truncation_strategy",),
+        values=TRUNCATIONS,
     )
 
 

@@ -54,7 +54,7 @@ class PairTask(NextToken):
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> PairEncoder:
         """Return the encoder of preference rows, which uses the model's chat template."""
-        return PairEncoder(tokenizer, self.options.mask, stops, media)
+        return PairEncoder(tokenizer, self.options, stops, media)
 
     def count(self, samples: Samples, rows: Sequence[int]) -> float:
         """Return the number of pairs."""

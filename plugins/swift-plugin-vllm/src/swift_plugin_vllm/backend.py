@@ -32,7 +32,9 @@ FLAGS = {
     "chat_template": "--chat-template",
     "tool_call_parser": "--tool-call-parser",
     "reasoning_parser": "--reasoning-parser",
+    "max_logprobs": "--max-logprobs",
 }
+GENERATION = ("max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty")  # defaults of requests
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM's --max-lora-rank accepts
 
 
@@ -61,6 +63,8 @@ class VllmBackend(AdapterRoutes):
             argv.append("--enable-prefix-caching" if options.prefix_caching else "--no-enable-prefix-caching")
         if speculative := self._speculative_config():
             argv += ["--speculative-config", json.dumps(speculative)]
+        if defaults := {name: value for name in GENERATION if (value := getattr(options, name)) is not None}:
+            argv += ["--override-generation-config", json.dumps(defaults)]
         if serving.trust_remote_code:
             argv.append("--trust-remote-code")
         if serving.adapters or serving.runtime_adapters:

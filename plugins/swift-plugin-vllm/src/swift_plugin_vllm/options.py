@@ -74,4 +74,12 @@ class VllmOptions(Options):
     reasoning_parser: str = option(
         "", "Parser that separates reasoning from the answer: qwen3, deepseek_r1, …", also=("vllm_reasoning_parser",)
     )
+    max_logprobs: int | None = option(
+        None, "Maximum number of log-probabilities per token that a request may ask for; -1: no limit.", ge=-1, also=("vllm_max_logprobs",)
+    )
+    max_new_tokens: int | None = option(None, "Maximum new tokens per answer, and the default of requests.", ge=1)
+    temperature: float | None = option(None, "Sampling temperature of requests that set none.", ge=0)
+    top_p: float | None = option(None, "Nucleus sampling of requests that set none.", gt=0, le=1)
+    top_k: int | None = option(None, "Number of most likely tokens to sample from, for requests that set none.", ge=-1)
+    repetition_penalty: float | None = option(None, "Repetition penalty of requests that set none.", gt=0)
     extra: list[str] = option(list, "Further command-line arguments for vLLM; they override all others.")

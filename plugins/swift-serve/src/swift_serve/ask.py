@@ -18,6 +18,7 @@ from typing import Any
 
 from swift_data.reading import raw_rows
 from swift_data.rows import ChatRow, PromptRow, normalise
+from swift_data.rows.conversations import with_default_system
 
 from swift_core.contract import DataChoice, Run, Stopped, SwiftError, UsageError
 from swift_core.runs import Report
@@ -26,7 +27,7 @@ from swift_serve.client import Client
 from swift_serve.messages import api_message, image_part
 from swift_serve.temporary_server import server_of
 
-SAMPLING = ("max_tokens", "temperature", "top_p", "seed", "stop")
+_SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +50,19 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     options = run.options
     output = Path(options["output"]) if options.get("output") else report.folder / "answers.jsonl"
     check_free(output, overwrite=bool(options["overwrite"]))
-    questions = [*(_question(text, options) for text in options["questions"]), *_from_rows(run.datasets)]
+    questions = [*(_question(text, options) for text in options["questions"]), *_from_rows(run.datasets, options["system"])]
     if not questions:
         raise UsageError("no questions", code="SERVE-062", where="questions", hint="Add --questions 'Who are you?' or --dataset FILE.")
     client = Client(server_of(run))
-    sampling = {name: options[name] for name in SAMPLING if options[name] not in (None, [])} | dict(options["extra"])
+    sampling = request_fields(options)
 
     def answer(question: Question) -> str:
         tools: dict[str, Any] = {"tools": list(question.tools)} if question.tools else {}
         if question.variables:
-            tools["chat_template_kwargs"] = dict(question.variables)
+            tools["chat_template_kwargs"] = {**sampling.get("chat_template_kwargs", {}), **question.variables}
         messages = [api_message(message) for message in question.messages]
         received = []
-        for piece in client.chat(messages, **{**tools, **sampling}):
+        for piece in client.chat(messages, **{**sampling, **tools}):
             if report.stop_requested:
                 raise Stopped("stopped", code="SERVE-063")
             received.append(piece)
@@ -88,6 +89,14 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             raise type(error)(error.message, code=error.code, where=error.where, hint=hint) from error
     partial.replace(output)
     return output, {"questions": len(questions)}
+
+
+def request_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of every request: sampling, chat template variables, and those of `extra`."""
+    fields = {name: options[name] for name in _SAMPLING if options[name] not in (None, [])}
+    if options["template_variables"]:
+        fields["chat_template_kwargs"] = dict(options["template_variables"])
+    return fields | dict(options["extra"])
 
 
 def _in_order(answer: Any, questions: Iterable[Question], most: int) -> Iterator[tuple[Question, str]]:
@@ -129,13 +138,13 @@ def _question(text: str, options: Mapping[str, Any]) -> Question:
     return Question([*system, {"role": "user", "content": content}])
 
 
-def _from_rows(datasets: tuple[DataChoice, ...]) -> Iterator[Question]:
-    """Yield a question per row: its messages up to the last user or tool message."""
+def _from_rows(datasets: tuple[DataChoice, ...], system: str) -> Iterator[Question]:
+    """Yield a question per row: its messages up to the last user or tool message, with a system prompt if it has none."""
     for choice in datasets:
         for raw in raw_rows(choice):
             row = normalise(raw, ("chat", "prompt"))
             assert isinstance(row, ChatRow | PromptRow)
-            messages = [dict(message) for message in row.messages]
+            messages = [dict(message) for message in with_default_system(row.messages, system)]
             while messages and messages[-1]["role"] not in ("user", "tool"):
                 messages.pop()
             yield Question(messages, row.tools, row.variables)

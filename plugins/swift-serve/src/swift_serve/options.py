@@ -29,18 +29,29 @@ class ServeOptions(EngineOptions):
 class AskOptions(EngineOptions):
     """Options of swift ask."""
 
-    model: str = option("", "Checkpoint to ask; it is served while the questions are answered.", also=("model_id_or_path",))
+    model: str = option(
+        "",
+        "Checkpoint to ask; it is served while the questions are answered.",
+        also=("model_id_or_path", "model_name_or_path", "ckpt_dir"),
+    )
     url: str = option("", "URL of a running server, ending in /v1.")
     name: str = option("", "Model name on the server; default: its first model.", also=("served_model_name",))
     questions: list[str] = option(list, "Questions, each asked in a conversation of its own.")
     dataset: Several = option(list, "Chat rows; the conversation up to the last user turn is sent.", also=("val_dataset",))
-    system: str = option("", "System prompt.")
+    system: str = option("", "System prompt of the questions, and of rows that have none.")
     max_tokens: int = option(256, "Maximum new tokens per answer.", ge=1, also=("max_new_tokens",))
     temperature: float = option(0.0, "Sampling temperature; 0: greedy decoding.", ge=0)
     top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
+    top_k: int | None = option(None, "Sample from the k most likely tokens; -1: from all.", ge=-1)
+    repetition_penalty: float | None = option(None, "Divide the logits of tokens that occurred already by this number.", gt=0)
     seed: int | None = option(None, "Seed of the sampling.")
     stop: list[str] = option(list, "Stop strings.", also=("stop_words",))
-    extra: dict[str, Any] = option(dict, 'Additional request fields, as JSON: {"top_k": 20, "repetition_penalty": 1.1}.')
+    template_variables: dict[str, Any] = option(
+        dict,
+        'Variables of the chat template, as JSON: {"enable_thinking": false}; those of a row count first.',
+        also=("chat_template_kwargs",),
+    )
+    extra: dict[str, Any] = option(dict, 'Additional request fields, as JSON: {"min_p": 0.1}.')
     images: list[str] = option(list, "Images for each question: paths or URLs.")
     concurrency: int = option(8, "Maximum concurrent requests.", ge=1, also=("max_batch_size",))
     resume: bool = option(False, "Continue after the answers that an interrupted run left beside --output.", affects_result=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
-
-_SPELLINGS = {"infer_backend": "backend"}
+from swift_serve.other_tools import IGNORED, SPELLINGS, UNSUPPORTED
 
 SERVE = VerbSpec(
     name="serve",
@@ -19,7 +18,9 @@ SERVE = VerbSpec(
     main="backend",
     parts={"backend": "transformers"},
     job=Ref("swift_serve.serve:serve"),
-    spellings=_SPELLINGS,
+    spellings=SPELLINGS,
+    ignored=IGNORED,
+    unsupported=UNSUPPORTED,
     command=Ref("swift_serve.commands.serve:ServeCommand"),
 )
 
@@ -34,7 +35,9 @@ ASK = VerbSpec(
     job=Ref("swift_serve.ask:ask"),
     prepare=(Ref("swift_data.resolving:prepare"),),
     carry_out=Ref("swift_serve.temporary_server:carry_out"),
-    spellings=_SPELLINGS,
+    spellings=SPELLINGS,
+    ignored=IGNORED,
+    unsupported=UNSUPPORTED,
     command=Ref("swift_serve.commands.ask:AskCommand"),
 )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import field_validator, model_validator
 
 from swift_core.options import Options, option
 
 Truncation = Literal["error", "left", "right", "drop", "split"]
+TRUNCATIONS = {"delete": "drop", "raise": "error"}  # ms-swift's values
 
 
 class StrategyOptions(Options):
@@ -31,7 +35,7 @@ class TrainOptions(Options):
     """Options of every task that trains with a forward pass and a loss."""
 
     learning_rate: float | None = option(None, "Peak learning rate; default 1e-4 for adapters, 1e-5 for the model's own weights.", gt=0)
-    max_steps: int | None = option(None, "Total optimizer steps; overrides epochs.", ge=1)
+    max_steps: int | None = option(None, "Total optimizer steps; overrides epochs.", ge=1, values={"-1": None})
     epochs: float = option(1.0, "Number of passes over the training rows.", gt=0, also=("num_train_epochs",))
     batch_size: int = option(
         4,
@@ -49,10 +53,16 @@ class TrainOptions(Options):
         None, "Maximum tokens per row; default: the model's maximum context length.", ge=2, also=("cutoff_len", "max_seq_length")
     )
     warmup_ratio: float = option(0.0, "Linear warm-up of the learning rate, as a fraction of all steps.", ge=0, le=1)
-    warmup_steps: int = option(0, "Linear warm-up steps; overrides warmup_ratio.", ge=0)
-    schedule: Literal["linear", "cosine", "constant"] = option(
-        "cosine", "Learning rate schedule after the warm-up.", also=("lr_scheduler_type",)
+    warmup_steps: float = option(
+        0, "Linear warm-up steps, or below 1 a fraction of all steps; overrides warmup_ratio.", ge=0, also=("lr_warmup_steps",)
     )
+    schedule: Literal["linear", "cosine", "constant"] = option(
+        "cosine",
+        "Learning rate schedule after the warm-up.",
+        also=("lr_scheduler_type", "lr_scheduler"),
+        values={"constant_with_warmup": "constant", "cosine_with_min_lr": "cosine"},
+    )
+    min_learning_rate: float = option(0.0, "Learning rate at the end of the schedules linear and cosine.", ge=0, also=("min_lr",))
     max_grad_norm: float = option(1.0, "Maximum gradient norm (clipping); 0 disables it.", ge=0)
     seed: int = option(42, "Random seed of new weights, data order, dropout and the validation split.", ge=0, also=("data_seed",))
     packing: bool = option(
@@ -74,7 +84,11 @@ class TrainOptions(Options):
         affects_result=False,
     )
     eval_steps: int | None = option(
-        None, "Evaluate on the held-out rows every N steps, in addition to before and after training.", ge=1, affects_result=False
+        None,
+        "Evaluate on the held-out rows every N steps, in addition to before and after training.",
+        ge=1,
+        values={"-1": None},
+        affects_result=False,
     )
     eval_batch_size: int | None = option(
         None,
@@ -99,7 +113,7 @@ class TrainOptions(Options):
         affects_result=False,
     )
     save_steps: int | None = option(
-        None, "Save a checkpoint every N steps; default: by time, see save_minutes.", ge=1, affects_result=False
+        None, "Save a checkpoint every N steps; default: by time, see save_minutes.", ge=1, values={"-1": None}, affects_result=False
     )
     save_minutes: float = option(
         10.0, "Without save_steps: maximum minutes between checkpoints. The last step is always saved.", gt=0, affects_result=False
@@ -108,6 +122,7 @@ class TrainOptions(Options):
         2,
         "Number of newest checkpoints to keep, in addition to the best one by metric_for_best_model; null keeps all.",
         ge=1,
+        values={"-1": None},
         affects_result=False,
     )
     on_nan: Literal["stop", "skip"] = option(
@@ -118,6 +133,20 @@ class TrainOptions(Options):
         False, "Activation checkpointing: recompute activations in the backward pass; saves memory, costs time."
     )
     compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))
+
+    @field_validator("warmup_steps")
+    @classmethod
+    def _whole(cls, value: float) -> float:
+        """Refuse a part of a step."""
+        if value > 1 and value != int(value):
+            raise ValueError("a number of steps must be whole; a fraction of all steps is below 1")
+        return value
+
+    @model_validator(mode="after")
+    def _decreases(self) -> Self:
+        if self.learning_rate and self.min_learning_rate > self.learning_rate:
+            raise ValueError("min_learning_rate must not be higher than learning_rate")
+        return self
 
 
 class MaskOptions(Options):
@@ -139,16 +168,24 @@ class SftOptions(TrainOptions):
         "error",
         "How to handle rows longer than max_length: error, cut on the left or right, split into pieces, or drop the row.",
         also=("truncation_strategy",),
+        values=TRUNCATIONS,
     )
     chat_template: str = option(
         "",
         "Chat template (Jinja file) that replaces the checkpoint's own and is saved with the result; or the name of a bundled one: "
         "deepseek-r1-distill.",
     )
+    system: str = option("", "System prompt of the rows that have none; FILE.txt reads it from a file.", also=("default_system",))
     template_variables: dict[str, bool | int | float | str] = option(
         dict, "Variables of the chat template, as JSON; they are set in the saved template.", also=("chat_template_kwargs",)
     )
     mask: MaskOptions = option(MaskOptions, "Which tokens are supervised.")
+
+    @field_validator("system")
+    @classmethod
+    def _read_system(cls, value: str) -> str:
+        """Read the prompt from a file."""
+        return Path(value).read_text(encoding="utf-8").strip() if value.endswith(".txt") and Path(value).is_file() else value
 
 
 class PretrainOptions(TrainOptions):
@@ -158,4 +195,5 @@ class PretrainOptions(TrainOptions):
         "split",
         "How to handle texts longer than max_length: split into pieces, error, cut on the left or right, or drop the text.",
         also=("truncation_strategy",),
+        values=TRUNCATIONS,
     )

@@ -6,18 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from swift_core.contract import CallbackSpec, Ref, SectionSpec, TaskSpec, VerbSpec, hookimpl
+from swift_train.other_tools import IGNORED, SPELLINGS, UNSUPPORTED
 
 if TYPE_CHECKING:
     from swift_core.contract import Settings
 
-_SPELLINGS = {
-    "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",
-    "quant_method": "quantizer", "quantization_method": "quantizer", "optim": "optimizer",
-}  # fmt: skip
-
 TRAIN = VerbSpec(
     name="train",
     summary="Train a model on a task",
+    also=("rlhf",),
     options=Ref("swift_train.verb_options:TrainingOptions"),
     takes=("checkpoint", "rows"),
     gives="checkpoint",
@@ -38,7 +35,9 @@ TRAIN = VerbSpec(
     complete=(Ref("swift_convert.implied_quantizer:choose"),),
     check=Ref("swift_train.verb_checks:problems"),
     output_ratio=1.0,
-    spellings=_SPELLINGS,
+    spellings=SPELLINGS,
+    ignored=IGNORED,
+    unsupported=UNSUPPORTED,
 )
 
 LOAD = VerbSpec(
@@ -54,7 +53,7 @@ LOAD = VerbSpec(
     check=Ref("swift_convert.quantize:load_time_problems"),
     carry_out=Ref("swift_train.build:carry_out"),
     records=False,
-    spellings={old: part for old, part in _SPELLINGS.items() if part in ("tuner", "quantizer")},
+    spellings={old: part for old, part in SPELLINGS.items() if part in ("tuner", "quantizer")},
 )
 
 

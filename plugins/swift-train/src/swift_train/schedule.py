@@ -16,17 +16,20 @@ def learning_rate(options: TrainOptions, peak: float, total: int) -> Callable[[i
     """Return the learning rate as a function of the update number, counted from 0.
 
     Args:
-        options: `schedule`, `warmup_steps` and `warmup_ratio`.
+        options: `schedule`, `warmup_steps`, `warmup_ratio` and `min_learning_rate`.
         peak: learning rate after the linear warm-up from 0.
-        total: number of updates; the linear and cosine schedules end at 0 there.
+        total: number of updates; the linear and cosine schedules end at `min_learning_rate` there.
     """
-    warmup = options.warmup_steps or ceil(options.warmup_ratio * total)
+    given = options.warmup_steps
+    warmup = int(given) if given >= 1 else ceil((given or options.warmup_ratio) * total)
+    lowest = options.min_learning_rate
 
     def rate(n: int) -> float:
         if n < warmup:
             return peak * n / warmup
         done = min(1.0, (n - warmup) / max(1, total - warmup))
-        return peak * {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + cos(pi * done))}[options.schedule]
+        share = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + cos(pi * done))}[options.schedule]
+        return lowest + (peak - lowest) * share
 
     return rate
 

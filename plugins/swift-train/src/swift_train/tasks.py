@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from swift_data.rows import ChatRow, TextRow, normalise
+from swift_data.rows.conversations import with_default_system
 from swift_data.unread import Unread
 
 from swift_core.contract import UsageError
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from swift_core.contract import RawRow
     from swift_train.batches import Micro
-    from swift_train.options import MaskOptions, PretrainOptions, SftOptions, TrainOptions
+    from swift_train.options import PretrainOptions, SftOptions, TrainOptions
     from swift_train.samples import Samples
     from swift_train.scoring import Step
 
@@ -185,7 +187,7 @@ class SftTask(NextToken):
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
         """Return the encoder of chat rows, which uses the model's chat template."""
-        return _Chats(tokenizer, self.options.mask, stops, media)
+        return _Chats(tokenizer, self.options, stops, media)
 
 
 class PretrainTask(NextToken):
@@ -208,10 +210,13 @@ class PretrainTask(NextToken):
 
 
 class _Chats:
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str], media: Path | None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: SftOptions, stops: Sequence[str], media: Path | None) -> None:
         self.tokeniser = Tokeniser(tokenizer)
+        mask, self._system = options.mask, options.system
         date = date_of(tokenizer) if renders_date(tokenizer) else ""
-        self.settings: Mapping[str, Any] = {"rows": "chat", "mask": mask.model_dump(), "stops": list(stops), "date": date}
+        self.settings: Mapping[str, Any] = {
+            "rows": "chat", "mask": mask.model_dump(), "stops": list(stops), "date": date, "system": self._system,
+        }  # fmt: skip
         self._encode, self._media = ChatEncoder(tokenizer, mask, stops), media
         self.unread = UnreadFields(self._encode.template)
 
@@ -228,7 +233,7 @@ class _Chats:
     def _row(self, raw: RawRow) -> ChatRow:
         row = normalise(raw, ("chat",), media_folder=self._media)
         assert isinstance(row, ChatRow)
-        return row
+        return replace(row, messages=with_default_system(row.messages, self._system))
 
 
 class _Texts:

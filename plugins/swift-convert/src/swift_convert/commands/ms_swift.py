@@ -1,4 +1,4 @@
-"""Translate ms-swift's `swift export`, which merges, quantizes or converts depending on its flags, to the verbs merge, quantize, export."""
+"""Translate ms-swift's `swift export`, which merges, quantizes, converts or uploads depending on its flags, to a verb for each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_core.cli import note
 from swift_core.contract import UsageError
 from swift_core.options import FALSE, TRUE
 
-_UPLOAD = "Upload the result with the hub's own command: hf upload ORG/NAME FOLDER."
+_UPLOAD = "Write: swift push FOLDER hf:ORG/NAME."
 _TWO_STEPS = "Merge first: swift merge ADAPTER --output merged; then swift quantize merged, or swift export merged."
 
 
@@ -16,16 +16,19 @@ def export(words: Sequence[str]) -> tuple[str, list[str]]:
     """Return the verb and the arguments for an ms-swift `export` command line; print a note if they differ.
 
     Raises:
-        UsageError: it combines several conversions, or asks for an upload.
+        UsageError: it combines several conversions, or the upload of one.
     """
     rest = list(words)
     merge, upload, ollama = (_take_switch(rest, name) for name in ("merge-lora", "push-to-hub", "to-ollama"))
+    quantizes, converts = _has(rest, "quant-method", "quantization-method", "quantizer"), _has(rest, "to")
     if upload:
-        raise UsageError("uploading is not supported", code="CONVERT-001", where="--push_to_hub", hint=_UPLOAD)
+        if merge or quantizes or converts or ollama:
+            raise UsageError("uploading is a separate step", code="CONVERT-001", where="--push_to_hub", hint=_UPLOAD)
+        return "push", _push(rest)
     if ollama:
         note("--to_ollama is read as --to ollama")
         rest += ["--to", "ollama"]
-    quantizes, converts = _has(rest, "quant-method", "quantization-method", "quantizer"), _has(rest, "to")
+        converts = True
     if merge and (quantizes or converts):
         raise UsageError("merging is a separate step", code="CONVERT-002", where="--merge_lora", hint=_TWO_STEPS)
     if merge:
@@ -41,19 +44,34 @@ def export(words: Sequence[str]) -> tuple[str, list[str]]:
     if quantizes:
         note("export --quant_method is read as quantize")
         return "quantize", _calibration(rest)
+    if not converts and _has(rest, "torch-dtype"):
+        note("export --torch_dtype is read as --to safetensors")
+        rest += ["--to", "safetensors"]
     return "export", rest
 
 
 def _calibration(words: list[str]) -> list[str]:
     """Translate the calibration flags."""
-    if _take(words, "quant-n-samples") is not None:
-        note("--quant_n_samples is ignored: the calibration set is sized in tokens, --calibration.tokens (65536 by default)")
-    if _take(words, "quant-batch-size") is not None:
-        note("--quant_batch_size is ignored: rows are processed one by one")
     if (length := _take(words, "max-length")) is not None:
         note("--max_length is read as --calibration.max-length")
         words += ["--calibration.max-length", length]
     return words
+
+
+def _push(words: list[str]) -> list[str]:
+    """Return the arguments of `swift push`."""
+    folder, target = _take(words, "adapters") or _take(words, "model"), _take(words, "hub-model-id")
+    private, hub = _take_switch(words, "hub-private-repo"), _take(words, "use-hf")
+    if _take(words, "hub-token") is not None:
+        note("--hub_token is not used: the token is read from HF_TOKEN or MODELSCOPE_API_TOKEN")
+    message = _take(words, "commit-message")
+    if not folder or not target or words:
+        problem = f"'{words[0]}' has no meaning for an upload" if words else "an upload needs a folder and the name of a repository"
+        raise UsageError(problem, code="CONVERT-019", where="--push_to_hub", hint=_UPLOAD)
+    scheme = "ms:" if hub is not None and hub.lower() in FALSE else "hf:"
+    reference = target if ":" in target else scheme + target
+    note(f"export --push_to_hub is read as push: swift push {folder} {reference}")
+    return [folder, reference, *(["--private"] if private else []), *(["--message", message] if message else [])]
 
 
 def _name(word: str) -> str:
@@ -80,4 +98,7 @@ def _take_switch(words: list[str], name: str) -> bool:
     value = _take(words, name)
     if value is not None and value.lower() not in (*TRUE, *FALSE, ""):
         raise UsageError(f"must be true or false, not '{value}'", code="CONVERT-004", where=f"--{name}", hint="Omit it, or write true.")
-    return value is not None and value.lower() not in FALSE
+    if value is not None and value.lower() in FALSE:
+        note(f"--{name.replace('-', '_')} {value} is the default")
+        return False
+    return value is not None

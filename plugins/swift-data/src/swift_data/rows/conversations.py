@@ -67,6 +67,13 @@ def with_system(data: Mapping[str, Any], placed: Messages) -> Messages:
     return placed
 
 
+def with_default_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
+    """Prepend a system prompt to a conversation that has none; '' adds nothing."""
+    if not system or (messages and messages[0]["role"] == "system"):
+        return messages
+    return ({"role": "system", "content": system}, *messages)
+
+
 def messages_of(value: Any, path: str) -> Messages:
     """Parse a list of messages, or its JSON text.
 

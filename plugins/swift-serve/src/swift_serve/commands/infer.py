@@ -42,11 +42,11 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
 
 
 def _converse(client: Client, options: Mapping[str, Any]) -> None:
-    from swift_serve.ask import SAMPLING
+    from swift_serve.ask import request_fields
     from swift_serve.messages import api_message, image_part
 
     name = client.model
-    sampling = {field: options[field] for field in SAMPLING if options[field] not in (None, [])} | dict(options["extra"])
+    sampling = request_fields(options)
     system = str(options["system"])
     history: list[dict[str, Any]] = []
     images = [image_part(source) for source in options["images"]]

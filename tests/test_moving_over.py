@@ -1,0 +1,235 @@
+"""Command lines and files as users of ms-swift write them: each resolves, and no option of theirs is dropped without a word."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+import pytest
+
+from swift_core.cli import command_for, invoke
+from swift_core.plugins import engines, verb_named
+
+TRAINING = """
+--model MODEL --tuner_type lora --dataset ROWS#500 --torch_dtype bfloat16 --num_train_epochs 1 --per_device_train_batch_size 1
+--per_device_eval_batch_size 1 --learning_rate 1e-4 --lora_rank 8 --lora_alpha 32 --target_modules all-linear
+--gradient_accumulation_steps 16 --eval_steps 50 --save_steps 50 --save_total_limit 2 --logging_steps 5 --max_length 2048
+--output_dir output --warmup_ratio 0.05 --dataloader_num_workers 4
+"""
+
+LINES = [
+    # sft
+    f"sft {TRAINING}",
+    f"sft {TRAINING} --dataset_num_proc 4 --load_from_cache_file true --split_dataset_ratio 0.01",
+    f"sft {TRAINING} --system 'You are a helpful assistant.'",
+    f"sft {TRAINING} --deepspeed zero2 --gradient_checkpointing true --gradient_checkpointing_kwargs '{{\"use_reentrant\": false}}'",
+    f"sft {TRAINING} --deepspeed zero3 --use_liger_kernel true --packing true --padding_free true",
+    f"sft {TRAINING} --freeze_vit true --freeze_aligner true --freeze_llm false --vit_gradient_checkpointing false",
+    f"sft {TRAINING} --lazy_tokenize true --dataloader_drop_last true --dataset_shuffle true",
+    f"sft {TRAINING} --save_only_model true --report_to none --logging_dir logs --add_version false",
+    f"sft {TRAINING} --truncation_strategy delete --lr_scheduler_type constant_with_warmup --warmup_steps 10",
+    f"sft {TRAINING} --lr_scheduler_type cosine_with_min_lr --min_lr 1e-6 --weight_decay 0.1 --adam_beta2 0.95",
+    f"sft {TRAINING} --bf16 true --fp16 false --label_names labels --ddp_find_unused_parameters false --use_logits_to_keep true",
+    f"sft {TRAINING} --optim adamw_torch --max_grad_norm 1.0 --seed 42 --data_seed 42 --overwrite_output_dir true",
+    f"sft {TRAINING} --max_steps -1 --modules_to_save embed_tokens lm_head --lora_dropout 0.05 --use_rslora true",
+    f"sft {TRAINING} --enable_thinking false --use_chat_template true --task_type causal_lm",
+    f"sft {TRAINING} --streaming false --model_type llama --load_in_4bit true",
+    "sft --model MODEL --tuner_type full --dataset ROWS --learning_rate 1e-5 --deepspeed zero3_offload --warmup_steps 0.05",
+    "sft --model MODEL --train_type full --dataset ROWS ROWS --val_dataset ROWS --trust_remote_code true --dataloader_pin_memory true",
+    "sft --model MODEL --train_type dora --dataset ROWS --lora_rank 16 --init_weights gaussian",
+    "sft --model MODEL --tuner_type adalora --dataset ROWS --adalora_target_r 8 --adalora_init_r 12",
+    "sft --model MODEL --tuner_type lora --quant_method bnb --quant_bits 4 --dataset ROWS --bnb_4bit_quant_type nf4",
+    "sft --model MODEL --dataset ROWS --lorap_lr_ratio 10 --resume_only_model false --ignore_data_skip false",
+    "sft --model MODEL --dataset ROWS --fsdp fsdp2 --tuner_type full",
+    "sft --model MODEL --dataset ROWS --sequence_parallel_size 2 --nproc_per_node 2 --tuner_type full",
+    "sft --model MODEL --dataset swift/self-cognition#500 --model_name swift-robot --model_author swift",
+    "sft --model_id_or_path MODEL --sft_type lora --dataset ROWS --output_dir output --eval_steps -1 --save_total_limit -1",
+    "sft --adapters ADAPTER --model MODEL --dataset ROWS --resume_from_checkpoint '' --strict true",
+    # pt
+    "pt --model MODEL --tuner_type full --dataset TEXT --torch_dtype bfloat16 --max_length 8192 --streaming true --max_steps 10",
+    "pt --model MODEL --tuner_type lora --dataset TEXT --lazy_tokenize false --dataset_num_proc 8 --save_only_model true --deepspeed zero1",
+    # rlhf
+    "rlhf --rlhf_type dpo --model MODEL --tuner_type lora --dataset PAIRS --beta 0.1 --rpo_alpha 0.1 --loss_type sigmoid",
+    "rlhf --rlhf_type dpo --model MODEL --dataset PAIRS --loss_type sigmoid sft --loss_weights 1 0.1 --label_smoothing 0.1",
+    "rlhf --rlhf_type orpo --model MODEL --tuner_type full --dataset PAIRS --beta 0.1 --dataset_num_proc 4",
+    "rlhf --rlhf_type cpo --model MODEL --dataset PAIRS --cpo_alpha 1.0 --loss_type simpo --simpo_gamma 0.5",
+    # infer
+    "infer --adapters ADAPTER --stream true --temperature 0 --max_new_tokens 2048",
+    "infer --model MODEL --stream true --infer_backend pt --max_new_tokens 2048 --temperature 0.7 --top_p 0.9 --top_k 20 --stream true",
+    "infer --adapters ADAPTER --infer_backend vllm --vllm_max_model_len 8192 --stream true --vllm_enable_lora true --vllm_max_lora_rank 16",
+    "infer --model MODEL --adapters ADAPTER --merge_lora true --infer_backend vllm --vllm_gpu_memory_utilization 0.9",
+    "infer --adapters ADAPTER --val_dataset ROWS --max_batch_size 16 --result_path infer.jsonl --write_batch_size 100",
+    "infer --model MODEL --infer_backend sglang --val_dataset ROWS#10 --sglang_tp_size 1 --max_new_tokens 512",
+    "infer --model MODEL --infer_backend lmdeploy --max_new_tokens 128 --val_dataset ROWS",
+    "infer --model MODEL --enable_thinking false --system 'Be brief.' --repetition_penalty 1.1 --stream true",
+    "infer --ckpt_dir ADAPTER --load_data_args false --stream false",
+    # deploy
+    "deploy --model MODEL --infer_backend vllm --served_model_name m --vllm_tensor_parallel_size 1 --max_new_tokens 2048 --temperature 0",
+    "deploy --adapters ADAPTER --infer_backend pt --host 127.0.0.1 --port 8001",
+    "deploy --adapters one=ADAPTER two=ADAPTER --model MODEL --infer_backend vllm --vllm_enable_lora true --verbose false",
+    "deploy --model MODEL --infer_backend vllm --vllm_max_model_len 4096 --max_logprobs 20 --vllm_limit_mm_per_prompt '{\"image\": 5}'",
+    "deploy --model MODEL --infer_backend sglang --sglang_tp_size 2 --served_model_name m --log_interval 20",
+    "deploy --model MODEL --infer_backend lmdeploy --lmdeploy_tp 1",
+    "deploy --adapters ADAPTER --merge_lora true --infer_backend pt --use_hf true",
+    # export and merge
+    "export --adapters ADAPTER --merge_lora true",
+    "export --adapters ADAPTER --merge_lora true --output_dir merged --exist_ok true --safe_serialization true",
+    "merge-lora --adapters ADAPTER",
+    "export --model MODEL --quant_method gptq --quant_bits 4 --dataset ROWS --quant_n_samples 256 --quant_batch_size 1 --group_size 32",
+    "export --model MODEL --quant_method awq --quant_bits 4 --dataset ROWS#100 --max_length 2048 --output_dir awq --group_size 32",
+    "export --model MODEL --quant_method bnb --quant_bits 4 --bnb_4bit_quant_type nf4 --bnb_4bit_use_double_quant true --output_dir bnb",
+    "export --model MODEL --quant_method fp8 --output_dir fp8 --load_data_args false",
+    "export --model MODEL --to_ollama true --output_dir ollama",
+    "export --model MODEL --torch_dtype bfloat16 --output_dir half --push_to_hub false",
+    # eval
+    "eval --model MODEL --eval_backend Native --infer_backend pt --eval_limit 10 --eval_dataset gsm8k --eval_num_proc 4 --temperature 0",
+    "eval --adapters ADAPTER --eval_backend Native --infer_backend vllm --eval_limit 100 --eval_dataset arc gsm8k --max_new_tokens 512",
+]
+ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
+_FLAG = re.compile(r"--[A-Za-z]\w*")
+
+
+@pytest.fixture
+def project(tmp_path, tiny_model, monkeypatch) -> dict[str, str]:
+    """Stand-ins for what the lines name, in a folder of their own, with every engine pretended to be installed."""
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROW) + "\n" + json.dumps(ROW) + "\n")
+    (tmp_path / "text.jsonl").write_text('{"text": "Once upon a time."}\n')
+    answers = {"prompt": [ROW["messages"][0]], "chosen": [ROW["messages"][1]], "rejected": [{"role": "assistant", "content": "No."}]}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(answers) + "\n")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8, "base_model_name_or_path": str(tiny_model)}))
+    (adapter / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engines, "device_kind", lambda: "cuda")
+    monkeypatch.setattr(engines, "engine_state", lambda *_: engines.EngineState(True))
+    return {"MODEL": str(tiny_model), "ADAPTER": str(adapter), "ROWS": "rows.jsonl", "TEXT": "text.jsonl", "PAIRS": "pairs.jsonl"}
+
+
+def _words(line: str, names: dict[str, str]) -> list[str]:
+    return shlex.split(re.sub("|".join(names), lambda found: names[found[0]], line))
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(line.split())[:60])
+def test_it_resolves_and_says_what_is_different(line, project, capsys):
+    words = [*_words(line, project), "--dry-run"]
+    assert invoke(words) == 0, capsys.readouterr().err
+    shown = capsys.readouterr()
+    run = json.loads(shown.out)
+    own = {name for verb in {words[0], run["verb"]} for name in _own_names(verb, words[1:])}
+    for flag in _FLAG.findall(line):
+        assert flag.replace("_", "-") in own or flag in shown.err, f"{flag} is not mentioned"
+
+
+def _own_names(verb: str, words: list[str]) -> set[str]:
+    command = command_for(verb_named(verb))
+    _, known = command.prepare(words)
+    return {f"--{name}" for name in known.flags}
+
+
+YAML = """
+model: {MODEL}
+dataset: rows.jsonl
+tuner_type: lora
+lora_rank: 4
+learning_rate: 1e-4
+deepspeed: ds.json
+num_train_epochs: 2
+dataloader_num_workers: 4
+trust_remote_code: true
+bf16: true
+use_hf: false
+parallel_options: 1
+"""
+
+
+def test_their_names_in_a_file(project, capsys, tmp_path):
+    (tmp_path / "ds.json").write_text('{"zero_optimization": {"stage": 2}}')
+    (tmp_path / "f.yaml").write_text(YAML.replace("parallel_options: 1\n", "").format(**project))
+    assert invoke(["sft", "f.yaml", "--lora_alpha", "8", "--dry-run"]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr()
+    run = json.loads(shown.out)
+    assert {key: run["parts"]["tuner"]["options"][key] for key in ("rank", "alpha")} == {"rank": 4, "alpha": 8}
+    assert run["parts"]["parallel"]["name"] == "deepspeed"
+    assert run["parts"]["task"]["options"]["epochs"] == 2
+    assert (run["options"]["dtype"], run["options"]["hub"], run["options"]["trust_remote_code"]) == ("bfloat16", "ms", False)
+    for line, key in ((4, "tuner_type"), (5, "lora_rank"), (7, "deepspeed"), (8, "num_train_epochs"), (9, "dataloader_num_workers")):
+        assert f"f.yaml:{line}: {key} " in shown.err
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("lora_rank: 8\ntuner: {name: lora, rank: 4}", 3), ("num_train_epochs: 2\nepochs: 1", 3), ("lora_rank: eight", 3)],
+)
+def test_errors_in_a_file_have_the_line_of_the_name_that_was_written(project, capsys, tmp_path, text, line):
+    (tmp_path / "f.yaml").write_text(f"model: {project['MODEL']}\ndataset: rows.jsonl\n{text}\n")
+    assert invoke(["sft", "f.yaml", "--dry-run"]) == 2
+    assert f"f.yaml:{line}" in capsys.readouterr().err
+
+
+def test_their_names_within_a_part(project, capsys, tmp_path):
+    (tmp_path / "f.yaml").write_text(f"model: {project['MODEL']}\ndataset: rows.jsonl\ntuner: {{name: lora, lora_rank: 4}}\n")
+    assert invoke(["sft", "f.yaml", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"]["tuner"]["options"]["rank"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "value"),
+    [
+        ("--lr_scheduler_type constant_with_warmup", "task.schedule", "constant"),
+        ("--lr_scheduler_type cosine_with_min_lr --min_lr 1e-6", "task.min_learning_rate", 1e-6),
+        ("--warmup_steps 0.1", "task.warmup_steps", 0.1),
+        ("--max_steps -1", "task.max_steps", None),
+        ("--save_total_limit -1", "task.save_total_limit", None),
+        ("--truncation_strategy delete", "task.truncation", "drop"),
+        ("--weight_decay 0.3", "optimizer.weight_decay", 0.3),
+        ("--modules_to_save lm_head", "tuner.modules_to_save", ["lm_head"]),
+        ("--load_in_8bit true", "quantizer.bits", 8),
+        ("--enable_thinking false", "task.template_variables", {"enable_thinking": False}),
+    ],
+)
+def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
+    assert invoke([*_words(f"sft --model MODEL --dataset ROWS {words}", project), "--dry-run"]) == 0, capsys.readouterr().err
+    part, _, option = path.partition(".")
+    assert json.loads(capsys.readouterr().out)["parts"][part]["options"][option] == value
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("sft --model MODEL --dataset ROWS --report_to wandb", "metrics.jsonl"),
+        ("sft --model MODEL --dataset ROWS --freeze_vit false", "image encoder"),
+        ("sft --model MODEL --dataset ROWS --task_type seq_cls", "only generation"),
+        ("sft --model MODEL --dataset ROWS --model_name x", "--dataset identity"),
+        ("sft --model MODEL --dataset ROWS --tuner_type full --lora_rank 8", "--tuner.rank"),
+        ("sft --model MODEL --dataset ROWS --external_plugins x.py", "swift --plugin"),
+        ("infer --adapters ADAPTER --load_data_args true", "--val_dataset"),
+        ("deploy --model MODEL --temperature 0", "each request"),
+        ("export --model MODEL --to_mcore true", "--parallel megatron"),
+    ],
+)
+def test_what_is_refused_is_answered_with_the_way(project, capsys, words, says):
+    assert invoke([*_words(words, project), "--dry-run"]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["--stream true", "--dataset_num_prok 4", "--num_label 2", "--loss_kind x", "--optim adamw_8bit", "--merge_lorra true"]
+)
+def test_no_suggestion_rather_than_a_wrong_one(project, capsys, words):
+    assert invoke([*_words(f"sft --model MODEL --dataset ROWS {words}", project), "--dry-run"]) == 2
+    assert "Did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["infer", "serve", "merge", "ask --questions Hi", "export --to safetensors"])
+def test_an_adapter_alone_finds_its_base(verb, project, capsys):
+    assert invoke([*_words(f"{verb} --adapter ADAPTER", project), "--dry-run"]) == 0, capsys.readouterr().err
+    run = json.loads(capsys.readouterr().out)
+    assert run["model"]["path"] == project["MODEL"]
+    assert [adapter["path"] for adapter in run["adapters"].values()] == [project["ADAPTER"]]
+
+
+def test_the_first_of_several_adapters_finds_the_base_and_keeps_its_name(project, capsys):
+    assert invoke([*_words("serve --adapters one=ADAPTER", project), "--dry-run"]) == 0, capsys.readouterr().err
+    assert list(json.loads(capsys.readouterr().out)["adapters"]) == ["one"]
