@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from swift_train.masks import pieces
 from swift_train.options import SftOptions, peak_learning_rate
 from swift_train.placement_report import write_report
 from swift_train.processors import tokenizer_of
+from swift_train.reference import add_columns
 from swift_train.resume import resume_of
 from swift_train.roles import RemarkingTuner, ScheduledTuner
 from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, max_sequences
@@ -93,7 +95,9 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             max_length=max_length, isolation=isolation, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write,
             report=report, watchdog=watchdog, callbacks=callbacks,
         )  # fmt: skip
-        loop.add_reference()
+        for samples, what in ((rows, "reference"), (heldout, "reference held out")) if task.reference else ():
+            watchdog.stage(f"{what} log-probabilities")
+            add_columns(samples, loop.task, strategy, loop.batches, partial(report.progress, what, unit="rows"))
         trainer.prepare(loop.total, resuming=resume is not None)
         check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
         figures = loop.run(resume)

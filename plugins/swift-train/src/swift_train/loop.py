@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import DiskFull, NotWritable, Stopped, SwiftError, UsageError
-from swift_train import reference
-from swift_train.batches import RowGroup, collate, max_micro_tokens, split_rows
 from swift_train.checkpoints import Checkpoints, Ranking, complete_checkpoints, read_record
 from swift_train.devices import peak_memory
 from swift_train.intervals import Intervals
+from swift_train.micro_batches import MicroBatches
 from swift_train.nonfinite_loss import nonfinite_rows
 from swift_train.resume import Resume, changed_settings, earlier_checkpoints, first_intact, read_state
 from swift_train.run_state import MetricsWindow, RunState
@@ -33,7 +31,6 @@ from swift_train.watchdog import WatchedTask
 
 if TYPE_CHECKING:
     from swift_core.runs import Report
-    from swift_train.batches import Micro
     from swift_train.callbacks import Callbacks
     from swift_train.options import TrainOptions
     from swift_train.row_isolation import Isolation
@@ -72,11 +69,11 @@ class Loop:
         rate: float, max_length: int, isolation: Isolation, setup: Mapping[str, Any], run: Mapping[str, Any], watchdog: Watchdog,
         write_model: Callable[[Path, Mapping[str, Any]], None], callbacks: Callbacks, report: Report,
     ) -> None:  # fmt: skip
-        self.strategy, self.heldout, self.options, self.report, self.max_length = strategy, heldout, options, report, max_length
-        self.isolation, self.watchdog, self.callbacks = isolation, watchdog, callbacks
+        self.strategy, self.heldout, self.options, self.report = strategy, heldout, options, report
+        self.batches = MicroBatches(options, max_length, isolation, strategy)
+        self.watchdog, self.callbacks = watchdog, callbacks
         self.task = WatchedTask(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
-        self.rows = rows
         self.sampler = make_sampler(rows, per_step, options, max_length)
         self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
@@ -127,21 +124,6 @@ class Loop:
             self.callbacks.training.metrics = values
             self._call("on_step_end")
 
-    def add_reference(self) -> None:
-        """Compute the task's reference columns of all rows; the model must be as before the first step. Collective.
-
-        Raises:
-            UsageError: the rows are streamed.
-        """
-        for samples, what in ((self.rows, "reference"), (self.heldout, "reference held out")) if self.task.reference else ():
-            self.watchdog.stage(f"{what} log-probabilities")
-            progress = partial(self.report.progress, what, unit="rows")
-            reference.add_columns(samples, self.task, self.strategy, self._all_at_once, progress)
-
-    def _all_at_once(self, samples: Samples, rows: Sequence[int]) -> list[Micro]:
-        size = self.options.eval_batch_size or self.options.batch_size
-        return self._collate(samples, self._micro_batches(rows, samples, self.strategy.data_rank, size))
-
     def figures(self) -> dict[str, Any]:
         """Return the figures of the run so far, by name."""
         figures = self.state.figures()
@@ -177,9 +159,8 @@ class Loop:
         tokens, supervised = int(samples.lengths[rows].sum()), int(samples.supervised[rows].sum())
         count = self.task.count(samples, rows)
         rate = self.rate(state.updates)
-        max_rows = len(rows) if self.options.packing else self.options.batch_size
-        groups = self._micro_batches(rows, samples, self.strategy.data_rank, max_rows)
-        micros = self.task.prepare(Step(self.strategy, self.task, samples, rows, train=True), self._collate(samples, groups))
+        step = Step(self.strategy, self.task, samples, rows, train=True)
+        micros = self.task.prepare(step, self.batches.training(samples, rows))
         loss = self.strategy.accumulate(micros, self.task, 1 / count)
         metrics = self.task.take_metrics(self.strategy)
         if not isfinite(loss) and self.options.on_nan == "stop":
@@ -208,30 +189,20 @@ class Loop:
         values = {"loss": loss, "grad_norm": update.norm, "learning_rate": rate, "tokens": tokens, "supervised": supervised}
         return values | {"tokens_per_second": tokens / seconds, "skipped": int(update.skipped)} | metrics
 
-    def _micro_batches(self, rows: Sequence[int], samples: Samples, rank: int, max_rows: int) -> list[RowGroup]:
-        limit = max_micro_tokens(self.options.micro_tokens, self.strategy.device)
-        if self.options.packing:
-            limit = min(limit, self.max_length * self.options.batch_size)
-        max_rows = max_rows if self.isolation.together else 1
-        return split_rows(rows, samples.lengths, rank=rank, ranks=self.strategy.data_size, max_rows=max_rows, max_tokens=limit)
-
-    def _collate(self, samples: Samples, groups: Sequence[RowGroup]) -> list[Micro]:
-        return [collate(samples, group, self.isolation.boundaries) for group in groups]
-
     def _evaluate(self) -> bool:
         """Compute the mean loss of the held-out rows, if due; return False if a stop request interrupted it."""
-        strategy, options, held, state = self.strategy, self.options, self.heldout, self.state
+        strategy, held, state = self.strategy, self.heldout, self.state
         if held is None or state.evaluated == state.step or not self.intervals.evaluates(state.step, self.total):
             return True
         self.watchdog.stage(f"evaluation after step {state.step}")
-        groups = self._micro_batches(range(len(held)), held, strategy.data_rank, options.eval_batch_size or options.batch_size)
+        groups = self.batches.evaluation(held, range(len(held)))
         total, count = 0.0, self.task.count(held, range(len(held)))
+        step = Step(strategy, self.task, held, range(len(held)), train=False)
         for start in range(0, len(groups), _EVALUATED_AT_ONCE):
             if self._stop_requested():
                 return False
             self.report.progress("evaluate", start, len(groups))
-            collated = self._collate(held, groups[start : start + _EVALUATED_AT_ONCE])
-            micros = self.task.prepare(Step(strategy, self.task, held, range(len(held)), train=False), collated)
+            micros = self.task.prepare(step, self.batches.collate(held, groups[start : start + _EVALUATED_AT_ONCE]))
             total += strategy.accumulate(micros, self.task, 1 / count, train=False)
         self.report.progress("evaluate", len(groups), len(groups))
         state.heldout, state.evaluated = [*state.heldout[:1], total], state.step
@@ -317,6 +288,6 @@ class Loop:
 
     def _not_finite(self, loss: float, samples: Samples, rows: list[int]) -> SwiftError:
         named, hint = nonfinite_rows(
-            samples, rows, alone=lambda rank: self._micro_batches(rows, samples, rank, max_rows=1), strategy=self.strategy, task=self.task
+            samples, rows, alone=lambda rank: self.batches.groups(samples, rows, 1, rank), strategy=self.strategy, task=self.task
         )
         return SwiftError(f"the loss is {loss} at step {self.state.step + 1}", code="TRAIN-033", where=named, hint=hint)

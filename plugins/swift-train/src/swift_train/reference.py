@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_train.batches import Micro
+    from swift_train.micro_batches import MicroBatches
     from swift_train.strategy import Strategy
     from swift_train.stream import Stream
     from swift_train.watchdog import WatchedTask
@@ -31,14 +32,14 @@ def add_columns(
     rows: Samples | Stream | None,
     task: WatchedTask,
     strategy: Strategy,
-    micro_batches: Callable[[Samples, Sequence[int]], list[Micro]],
+    batches: MicroBatches,
     progress: Callable[[int, int], None],
 ) -> None:
     """Compute the task's reference columns of all rows by the model as it is now, and add them to the samples. Collective.
 
     Args:
         rows: the samples; None adds nothing.
-        micro_batches: returns this rank's micro-batches of the rows with the given indices.
+        task, strategy, batches: of the run.
         progress: receives the number of rows done, and of all.
 
     Raises:
@@ -54,7 +55,7 @@ def add_columns(
     for start in range(0, len(rows), size):
         progress(start, len(rows))
         block = range(start, min(start + size, len(rows)))
-        micros = micro_batches(rows, block)
+        micros = batches.collate(rows, batches.evaluation(rows, block))
         step = Step(strategy, task, rows, block, train=False)
         for name, measure in task.reference.items():
             found = step.score(micros, measure)
