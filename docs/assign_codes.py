@@ -38,6 +38,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-(serve|plugin-(vllm|sglang|lmdeploy|llama-cpp|tensorrt))/", "SERVE"),
     (r"swift-recipes/|contrib/recipes", "RECIPE"),
     (r"swift-report/", "REPORT"),
+    (r"swift-plugin-import/", "IMPORT"),
     (r"swift-testing/", "TEST"),
     (r"swift-sandbox/", "SANDBOX"),
     (r"contrib/", "PLUGIN"),

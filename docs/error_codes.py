@@ -32,6 +32,7 @@ AREAS = {
     "RUN": "runs, their folders and workers",
     "RECIPE": "recipes",
     "REPORT": "reports",
+    "IMPORT": "files of other tools, imported",
     "CONVERT": "merging, quantizing, exporting, comparing",
     "QUANT": "quantizers",
     "EXPORT": "export formats",

@@ -25,6 +25,7 @@ WORDS = {
     "fetch": "a module of the core",
     "formats": "a module of the core",
     "convert": "the name of the run that a loader's conversion is",
+    "import": "what --trace writes of an import",
     "env": "swift env, which errors of environments suggest",
     "figures": "a field of results",
     "answers": "what a verb gives",

@@ -1,0 +1,3 @@
+"""One importer per tool."""
+
+from __future__ import annotations

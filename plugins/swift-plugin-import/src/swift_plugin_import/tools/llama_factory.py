@@ -1,0 +1,267 @@
+"""LLaMA-Factory: its YAML and JSON files, and command lines of llamafactory-cli."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from swift_plugin_import import shared
+from swift_plugin_import.importer import TableImporter
+from swift_plugin_import.keys import Keys, is_on
+from swift_plugin_import.source import Source
+from swift_plugin_import.tools import training_arguments
+from swift_plugin_import.tools.dataset_info import Registered, split_names
+from swift_plugin_import.translation import Translation
+from swift_plugin_import.vocabulary import Vocabulary
+
+_PROGRAMS = ("llamafactory-cli", "lmf")
+_LOSSES = {"ipo": "ipo", "hinge": "hinge", "sigmoid": "sigmoid", "robust": "robust", "bco_pair": "bco_pair", "apo_zero": "apo_zero"}
+_BACKENDS = {"huggingface": "transformers", "hf": "transformers", "vllm": "vllm", "sglang": "sglang"}
+_TARGETS = {"all": "all-linear"}
+_PEFT = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "targets", "modules_to_save": "modules_to_save"}
+_NO_THINKING = "_nothink"
+
+
+class LlamaFactory(TableImporter):
+    """Imports a file of LLaMA-Factory."""
+
+    name: ClassVar[str] = "llama-factory"
+
+    def probe(self, source: Source) -> float:
+        """Count typical keys, or recognise the command line."""
+        if any(command.words[0].endswith(_PROGRAMS) and len(command.words) > 2 for command in source.commands):
+            return 100
+        return super().probe(source)
+
+    def read(self, source: Source) -> Sequence[Translation]:
+        """Translate the file, or the command lines and the files that they name."""
+        found = []
+        for command in source.commands:
+            if command.words[0].endswith(_PROGRAMS) and len(command.words) > 2:
+                values = command.flags(2)
+                for word in command.positional(2):
+                    key, equals, value = word.partition("=")
+                    file = None if equals else source.file(word)
+                    values = {**(Source.read(file).values or {}), **values} if file else {**values, key: value} if equals else values
+                if processes := command.variables.get("NPROC_PER_NODE"):
+                    values["nproc_per_node"] = processes
+                found.append(self.translate(Keys(values), source))
+        return found or super().read(source)
+
+    def defaults(self, found: Translation) -> dict[str, Any]:
+        """Return the defaults of a training, with alpha twice the rank; other verbs have none."""
+        if found.verb in ("merge", "export", "quantize", "infer"):
+            return {}
+        own = super().defaults(found)
+        if found.verb == "pretrain":
+            own["truncation"] = "split"
+        if found.value("tuner.name") in ("lora", "qlora", "dora", "rslora", "pissa", "loraplus"):
+            return {**own, "tuner.alpha": 2 * found.value("tuner.rank", own["tuner.rank"])}
+        return {path: value for path, value in own.items() if not path.startswith("tuner.")}
+
+    def arrange(self, keys: Keys, found: Translation, source: Source) -> None:
+        """Choose the verb and the tuner, and read data sets, template, quantization and batches."""
+        found.verb = self._verb(keys, found)
+        if found.verb in ("merge", "infer", "export", "quantize"):
+            self._without_training(keys, found)
+            return
+        self._tuner(keys, found)
+        self._newer(keys, found, source)
+        self._batches(keys, found)
+        training_arguments.arrange(keys, found, source)
+        registered = Registered(source, str(keys.take("dataset_dir", "data")))
+        limit = keys.take("max_samples")
+        for key, path in (("dataset", "dataset"), ("train_dataset", "dataset"), ("eval_dataset", "val_dataset")):
+            if key in keys:
+                registered.place(split_names(keys.take(key)), path, found, limit=limit, origin=key)
+        if "flash_attn" in keys:
+            shared.attention("flash_attn", keys.take("flash_attn"), found)
+        self._validation(keys, found)
+        self._masks(keys, found)
+        self._template(keys, found)
+        self._preferences(keys, found)
+        if keys.take("disable_gradient_checkpointing"):
+            found.set("gradient_checkpointing", False, "disable_gradient_checkpointing")
+        elif "gradient_checkpointing" not in found.settings and "enable_activation_checkpointing" not in keys:
+            found.set("gradient_checkpointing", True, f"default of {self.title}")
+
+    def _verb(self, keys: Keys, found: Translation) -> str:
+        stage, train = keys.take("stage"), keys.get("do_train")
+        if "export_dir" in keys:
+            if "export_quantization_bit" in keys:
+                return "quantize"
+            return "merge" if "adapter_name_or_path" in keys else "export"
+        if ("infer_backend" in keys or keys.get("sample_backend")) and not (train or stage or "train_dataset" in keys):
+            return "infer"
+        verb = self.verb(str(stage or "sft"))
+        if stage == "dpo":
+            loss = keys.get("pref_loss", "sigmoid")
+            return {"orpo": "orpo", "simpo": "cpo"}.get(str(loss), "dpo")
+        return verb
+
+    def _without_training(self, keys: Keys, found: Translation) -> None:
+        adapters = split_names(keys.take("adapter_name_or_path"))
+        if adapters:
+            found.set("adapter", adapters, "adapter_name_or_path")
+        for key in ("template", "finetuning_type"):
+            if key in keys:
+                found.drop(key, keys.take(key), "it is read from the checkpoint")
+        backend = keys.take("infer_backend", keys.take("sample_backend"))
+        if backend is not None and found.verb == "infer":
+            found.set("backend.name", _BACKENDS.get(str(backend), str(backend)), "infer_backend")
+        if found.verb == "quantize":
+            found.set("quantizer.name", "gptq", "export_quantization_bit")
+            found.set("bits", keys.take("export_quantization_bit"), "export_quantization_bit")
+            if dataset := keys.take("export_quantization_dataset"):
+                found.set("dataset", split_names(dataset), "export_quantization_dataset")
+        if found.verb == "export":
+            found.set("exporter.name", "safetensors", "export_dir")
+        peft = keys.take("peft_config")
+        if isinstance(peft, dict):
+            found.refuse("peft_config", peft, "name the adapter with adapter_name_or_path")
+        shared.other_code(keys, found)
+        if "flash_attn" in keys:
+            found.drop("flash_attn", keys.take("flash_attn"), "the backend chooses it")
+
+    def _tuner(self, keys: Keys, found: Translation) -> None:
+        name = str(keys.take("finetuning_type", "lora"))
+        found.set("tuner.name", name, "finetuning_type" if keys.get("finetuning_type") else f"default of {self.title}")
+        for key, tuner in (("use_dora", "dora"), ("pissa_init", "pissa")):
+            value = keys.take(key)
+            if is_on(value):
+                found.set("tuner.name", tuner, key)
+            elif value is not None:
+                found.drop(key, value, "it is switched off")
+        for key in ("pissa_iter", "pissa_convert"):
+            if key in keys:
+                found.drop(key, keys.take(key), "the adapter is saved for the unmodified base model")
+        for key in ("lora_target", "oft_target"):
+            if key in keys:
+                targets = keys.take(key)
+                found.set("tuner.targets", _TARGETS.get(str(targets), split_names(targets)), key)
+        layers = keys.take("freeze_trainable_layers", 2 if name == "freeze" else None)
+        if name == "freeze" and layers is not None and layers > 0:
+            found.set("tuner.last_blocks", layers, "freeze_trainable_layers")
+        elif layers is not None:
+            found.refuse("freeze_trainable_layers", layers, "the last blocks can be trained, not the first ones")
+        for key in ("freeze_trainable_modules", "freeze_extra_modules"):
+            value = keys.take(key)
+            if value == "all":
+                found.drop(key, value, "whole blocks are trained")
+            elif value is not None:
+                found.refuse(key, value, "name the weights: tuner: {name: freeze, train: […]}")
+        if name in ("full", "freeze"):
+            for key in ("lora_rank", "lora_alpha", "lora_dropout", "additional_target"):
+                if key in keys:
+                    found.drop(key, keys.take(key), "no adapter is trained")
+        if adapters := split_names(keys.take("adapter_name_or_path")):
+            found.set("adapter", adapters, "adapter_name_or_path")
+        self._quantization(keys, found)
+
+    def _quantization(self, keys: Keys, found: Translation) -> None:
+        bits, method = keys.take("quantization_bit"), str(keys.take("quantization_method", "bnb"))
+        if bits is None:
+            for key in ("double_quantization", "quantization_type"):
+                if key in keys:
+                    found.drop(key, keys.take(key), "nothing is quantized")
+        elif method.lower() in ("bnb", "bitsandbytes", "4", "3"):
+            shared.bits(bits, found, "quantization_bit")
+            if bits != 4 or found.value("quantizer.name") is None:
+                for key in ("double_quantization", "quantization_type"):
+                    if key in keys and keys.get(key) in (True, "nf4"):
+                        found.drop(key, keys.take(key), "it is the default of 4-bit weights")
+        else:
+            found.refuse("quantization_method", method, "weights are quantized by bitsandbytes while loading")
+
+    def _newer(self, keys: Keys, found: Translation, source: Source) -> None:
+        """Read the groups of the newer files: peft_config, quant_config, dist_config."""
+        peft, quant, dist = keys.take("peft_config"), keys.take("quant_config"), keys.take("dist_config")
+        if isinstance(peft, dict):
+            names = _PEFT
+            for key, value in peft.items():
+                if key in ("name", "mode"):
+                    found.set("tuner.name", "lora" if value == "default" else value, f"peft_config.{key}")
+                elif key in names:
+                    found.set(f"tuner.{names[key]}", _TARGETS.get(str(value), value), f"peft_config.{key}")
+                elif key in ("export_dir", "infer_dtype"):
+                    found.drop(f"peft_config.{key}", value, "merge the adapter afterwards: swift merge")
+                else:
+                    found.refuse(f"peft_config.{key}", value, "no such key is known")
+        elif ("train_dataset" in keys or dist is not None) and found.settings["tuner.name"].origin.startswith("default"):
+            found.set("tuner.name", "full", "no peft_config")
+        if isinstance(quant, dict):
+            shared.bits(quant.get("quantization_bit"), found, "quant_config.quantization_bit")
+        if isinstance(dist, dict):
+            self._distribution(dist, found, source)
+
+    def _distribution(self, dist: dict[str, Any], found: Translation, source: Source) -> None:
+        name = str(dist.get("name", ""))
+        if name == "deepspeed":
+            shared.deepspeed(dist.get("config_file"), found, source, origin="dist_config.config_file")
+        elif Vocabulary(found).offers("parallel", name):
+            found.set("parallel.name", name, "dist_config.name")
+        else:
+            found.refuse("dist_config.name", name, "there is no such parallel strategy here")
+        for key, value in dist.items():
+            if key not in ("name", "config_file"):
+                found.drop(f"dist_config.{key}", value, "the parallel strategy chooses it")
+
+    def _batches(self, keys: Keys, found: Translation) -> None:
+        total, micro = keys.take("global_batch_size"), keys.get("micro_batch_size", 1)
+        processes = keys.get("nproc_per_node", 1)
+        if total is None:
+            return
+        if total % (micro * processes) == 0:
+            origin = f"global_batch_size {total} = {micro} × {processes} × accumulation"
+            found.set("gradient_accumulation_steps", total // (micro * processes), origin)
+            if processes == 1:
+                found.notes.append(f"global_batch_size: on N processes, divide gradient_accumulation_steps by N for {total} rows per step")
+        else:
+            found.refuse("global_batch_size", total, f"micro_batch_size {micro} × {processes} processes do not divide it")
+
+    def _validation(self, keys: Keys, found: Translation) -> None:
+        size = keys.take("val_size")
+        if size is None:
+            return
+        if 0 < size < 1:
+            found.set("validation_ratio", size, "val_size")
+        elif size == 0:
+            found.drop("val_size", size, "nothing is held out by default")
+        else:
+            found.refuse("val_size", size, "a number of rows; give a share between 0 and 1")
+
+    def _masks(self, keys: Keys, found: Translation) -> None:
+        for key, turns in (("train_on_prompt", "everything"), ("mask_history", "last")):
+            value = keys.take(key)
+            if is_on(value):
+                found.set("mask.turns", turns, key)
+            elif value is not None:
+                found.drop(key, value, "it is the default")
+
+    def _template(self, keys: Keys, found: Translation) -> None:
+        name, thinking = keys.take("template"), keys.get("enable_thinking")
+        if name is not None and str(name).endswith(_NO_THINKING):
+            found.set("template_variables", {"enable_thinking": False}, f"template: {name}")
+        elif name is not None:
+            found.drop("template", name, "the chat template of the checkpoint is used; another one is given as a file: chat_template")
+        if thinking is not None:
+            found.set("template_variables", {"enable_thinking": is_on(keys.take("enable_thinking"))}, "enable_thinking")
+        if found.verb == "pretrain":
+            for path in ("template_variables", "mask.turns"):
+                if path in found.settings:
+                    setting = found.settings.pop(path)
+                    found.drop(setting.origin, setting.value, "texts have no template")
+
+    def _preferences(self, keys: Keys, found: Translation) -> None:
+        loss = keys.take("pref_loss")
+        if loss is None:
+            return
+        if found.verb == "dpo" and str(loss) in _LOSSES:
+            found.set("loss_type", [_LOSSES[str(loss)]], "pref_loss")
+        elif loss == "simpo":
+            found.set("loss_type", "simpo", "pref_loss")
+            found.set("cpo_alpha", 0.0, "pref_loss: simpo")
+        elif loss == "orpo":
+            found.drop("pref_loss", loss, "it is what swift orpo does")
+        else:
+            found.refuse("pref_loss", loss, "there is no such loss here")
