@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from swift_plugin_import.table import table
+from swift_plugin_import.translation import Translation
+from swift_plugin_import.vocabulary import Vocabulary
 
 from tests.here import swift_here
 
@@ -45,11 +47,12 @@ def test_the_example_is_imported_and_resolves(tool, tmp_path, tiny_model):
 
 @pytest.mark.parametrize("tool", ["llama-factory", "axolotl", "trl"])
 def test_the_table_has_names_of_the_tool(tool):
-    """Each name of the first column is in the tool's table, or read by its importer."""
+    """Each name of the first column is in the tool's table, read by its importer, or a name of an option."""
     names = table(tool)
     source = (Path(__file__).parents[1] / "src/swift_plugin_import").rglob("*.py")
     code = "".join(path.read_text() for path in source)
     rows = re.findall(r"^\| (.*?) \|", (HOW_TO / f"from-{tool}.md").read_text(), re.MULTILINE)[2:]
     shown = [name for row in rows for name in re.findall(r"`([a-z_0-9]+)`", row)]
     assert len(shown) > 35
-    assert not [name for name in shown if name not in names.options and not re.search(rf"\b{name}\b", code)]
+    words = Vocabulary(Translation("", "dpo"))
+    assert not [name for name in shown if name not in names.options and not re.search(rf"\b{name}\b", code) and not words.path(name)]

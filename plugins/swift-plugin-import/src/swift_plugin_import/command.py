@@ -1,4 +1,4 @@
-"""The command `import`: a configuration file of another tool, written as a YAML file of swift."""
+"""Write a configuration file of another training tool as a YAML file of swift."""
 
 from __future__ import annotations
 

@@ -106,8 +106,7 @@ class TableImporter:
             found.drop(key, value, f"{found.settings[path].origin} overrides it")
 
     def _defaults(self, found: Translation) -> None:
-        words = Vocabulary(found)
-        known = {path for path, _ in words._options()}
+        known = Vocabulary(found).paths()
         for path, value in self.defaults(found).items():
             part = path.partition(".")[0]
             if path not in found.settings and path in known and not (part == "optimizer" and found.value("optimizer.name")):

@@ -25,6 +25,10 @@ class Vocabulary:
         """The verb of the translation; None if it is not installed."""
         return find_verb(self.translation.verb, self.known)
 
+    def paths(self) -> set[str]:
+        """Return the paths of all options."""
+        return {path for path, _ in self._options()}
+
     def path(self, name: str) -> str:
         """Return the path of the option that has this name, or lists it as another tool's name; '' if there is none."""
         for path, names in self._options():
