@@ -264,7 +264,10 @@ class BackendSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorSpec(Spec):
-    """An evaluator: tasks → scores. `over`: it evaluates a server (`http`), or loads the checkpoint itself (`inline`)."""
+    """An evaluator: tasks → scores. `over`: it evaluates a server (`http`), or loads the checkpoint itself (`inline`).
+
+    `adapters`: an inline evaluator that applies adapters to the checkpoint.
+    """
 
     kind: ClassVar[str] = "evaluator"
     over: Literal["http", "inline"] = "http"
