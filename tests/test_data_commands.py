@@ -130,11 +130,14 @@ def test_the_task_is_chosen_by_the_rows(data):
     (data.folder / "t.txt").write_text("One text.\nAnother.\n")
     assert data.check("t.txt")["task"] == "pretrain"
     found = data.check("p.jsonl")
-    assert (found["task"], found["kinds"], found["ok"]) == ("", ["preference"], False)
-    assert "no installed task trains on preference rows" in found["train"][0]["faults"][0]["message"]
+    assert (found["task"] in ("cpo", "dpo", "orpo"), found["kinds"], found["ok"]) == (True, ["preference"], True)
+    write(data.folder / "r.jsonl", {"prompt": "a"})
+    found = data.check("r.jsonl")
+    assert (found["task"], found["kinds"], found["ok"]) == ("", ["prompt"], False)
+    assert "no installed task trains on prompt rows" in found["train"][0]["faults"][0]["message"]
     found = data.check("p.jsonl", "--task", "sft")
     assert "this is a preference row" in found["train"][0]["faults"][0]["message"]
-    assert "no option 'max_length'" in data("check", "p.jsonl", "--max-length", "5")[2]
+    assert "no option 'max_length'" in data("check", "r.jsonl", "--max-length", "5")[2]
 
 
 def test_fields_that_nobody_reads(data):

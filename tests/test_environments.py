@@ -63,6 +63,7 @@ Version: 1.0
 Requires-Dist: swift-core
 Requires-Dist: swift-environments
 Requires-Dist: swift-plugin-hubs
+Requires-Dist: swift-serve
 """
 
 

@@ -1,4 +1,4 @@
-"""An index of the tests' own, as a folder of wheels: two engines that can't share an environment, and what swift-core itself needs.
+"""An index of the tests' own, as a folder of wheels: two engines that can't share an environment, and what swift-serve itself needs.
 
 The wheels of the second kind are packed from what is installed here, so that no test needs a network.
 """
@@ -56,7 +56,7 @@ def write_index(folder: Path) -> Path:
         write_wheel(folder, "tiny-lib", version, {"tiny_lib.py": f'VERSION = "{version}"\n'})
     write_wheel(folder, "tiny-engine", "1.0", {"tiny_engine.py": ENGINE}, ("tiny-lib==1.0",))
     write_wheel(folder, "other-engine", "1.0", {"other_engine.py": "import tiny_lib\n"}, ("tiny-lib==2.0",))
-    repack(folder, closure("swift-core") - {"swift-core"})
+    repack(folder, (name for name in closure("swift-serve") if not name.startswith("swift-")))
     return folder
 
 

@@ -28,6 +28,7 @@ from swift_core.contract.events import (
 )
 from swift_core.contract.format import FormatSpec as FormatSpec
 from swift_core.contract.hookspecs import API_VERSION as API_VERSION, hookimpl as hookimpl
+from swift_core.contract.problem import Problem as Problem
 from swift_core.contract.reference import Reference as Reference, parse_reference as parse_reference
 from swift_core.contract.roles import (
     ISOLATABLE as ISOLATABLE,
@@ -68,7 +69,6 @@ from swift_core.contract.specs import (
     Named as Named,
     OptimizerSpec as OptimizerSpec,
     ParallelSpec as ParallelSpec,
-    Problem as Problem,
     QuantizerSpec as QuantizerSpec,
     Ref as Ref,
     SectionSpec as SectionSpec,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swift_core.contract.callback import CallbackSpec
     from swift_core.contract.events import ResultRecord, Watch
     from swift_core.contract.format import FormatSpec
+    from swift_core.contract.problem import Problem
     from swift_core.contract.roles import EngineEnvironment
     from swift_core.contract.run import Run
     from swift_core.contract.settings import Settings
@@ -210,7 +211,7 @@ def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str,
 
 
 @hookspec
-def swift_check(run: Run) -> Iterable[specs.Problem]:
+def swift_check(run: Run) -> Iterable[Problem]:
     """Veto a combination before torch is imported, or warn of it. All problems are shown together.
 
     Called when a run is resolved, once every part is chosen and its options are valid. A Problem with `fatal=False` is a note.

@@ -297,14 +297,3 @@ class SectionSpec(Named):
     title: str  # its heading
     content: Ref
     order: int = 500  # sections are shown in ascending order
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """A reason, found before anything heavy is imported, why a run would fail (`fatal`) or surprise."""
-
-    where: str  # dotted option path
-    message: str  # what is wrong
-    hint: str = ""  # what to do
-    fatal: bool = True
-    code: str = ""  # stable, AREA-NNN, as a SwiftError's
