@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from swift_core import UsageError, hookimpl
-from swift_core.contract import Settings, hookspecs
+from swift_core.contract import Problem, Settings, hookspecs
 from swift_core.contract.callback import CallbackSpec
 from swift_core.contract.format import FormatSpec
 from swift_core.contract.specs import (
@@ -22,7 +22,6 @@ from swift_core.contract.specs import (
     ModelFamily,
     OptimizerSpec,
     ParallelSpec,
-    Problem,
     QuantizerSpec,
     Ref,
     SectionSpec,

@@ -121,7 +121,10 @@ def test_the_pip_line_of_a_verb_brings_what_it_needs():
     for backend in ("swift-plugin-vllm", "swift-plugin-sglang", "swift-plugin-lmdeploy", "swift-core[standard]"):
         assert backend in pip_line("serve")
     assert "swift-plugin-gguf" in pip_line("export")
-    assert pip_line("eval") == "pip install swift-evaluate"
+    assert pip_line("eval").startswith("pip install 'swift-core[standard]'")
+    assert "swift-evaluate" in closure("swift-core[standard]")
+    for evaluator in ("swift-plugin-evalscope", "swift-plugin-inspect", "swift-plugin-lm-eval"):
+        assert evaluator in pip_line("eval")
     assert pip_line("no-such-verb") == ""
 
 
