@@ -22,7 +22,9 @@ from swift_core.plugins.verb_names import verb_named
     ],
 )
 def test_a_file_in_place_of_a_name(words, expected):
-    assert other_tools.expand(words, verb_named("sft"), registry()) == expected
+    notes: list[str] = []
+    assert other_tools.expand(words, verb_named("sft"), registry(), notes) == expected
+    assert len(notes) == (words != expected)
 
 
 def dry_run(project, tiny_model, *words):

@@ -11,20 +11,23 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from swift_core.contract import Ref, SwiftError
+from swift_core.contract import DatasetSpec, Ref, SwiftError
 from swift_core.plugins import registry
 from swift_testing.kit.model import EVERY, PART, CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, load
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")
+_HUB_ID = re.compile(rf"({_NAME.pattern}:)?{_NAME.pattern}/{_NAME.pattern}")
 _DEVICES = ("cuda", "rocm", "npu", "mps", "xpu", "cpu", "any")
 
 
 @check(EVERY)
 def check_name(subject: Subject) -> None:
-    """Its names can be typed: they consist of lower-case letters, digits and . _ + -."""
-    for name in (subject.spec.name, *subject.spec.also):
-        require(_NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case letters, digits and . _ + -")
+    """Its names can be typed: they consist of lower-case letters, digits and . _ + -. A dataset may also have ids of hubs, org/name."""
+    spec = subject.spec
+    for name in (spec.name, *spec.also):
+        hub_id = isinstance(spec, DatasetSpec) and name != spec.name and _HUB_ID.fullmatch(name)
+        require(hub_id or _NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case letters, digits and . _ + -")
 
 
 @check(EVERY)
