@@ -127,7 +127,7 @@ FAULTS = {
     "verb_part": ("check_parts_exist", "there is no kind of part 'tokeniser'"),
     "verb_positional": ("check_positional", "`positional` is 'dataset'"),
     "verb_job": ("check_implementation", "no `job`, no `job_from` and no `carry_out`"),
-    "verb_spelling": ("check_spellings", "model_path → modle"),
+    "verb_spelling": ("check_spellings", "model_path → modle, use_hf=true → hbu=hf"),
     "verb_gives": ("check_result", "it gives file, but its output is None"),
     "verb_unlisted": ("check_verb_entry_points", "not in the entry-point group swift.verbs: verb-unlisted"),
     "missing": ("check_missing_checkpoint_exits", "it serves although the checkpoint is missing"),

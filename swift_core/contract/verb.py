@@ -38,7 +38,8 @@ class VerbSpec(Named):
         records: whether it leaves a run folder. One that does not is never skipped by a recipe as finished.
 
     How it is presented:
-        spellings: flags of other tools → the name of a part or option: {"train_type": "tuner"}.
+        spellings: flags of other tools → the name of a part or option: {"train_type": "tuner"}; with a value, options with their values:
+            {"load_in_8bit=true": "quantizer=bnb quantizer.bits=8"}.
         ignored: options of other tools that need no counterpart, each with the reason, which is shown: {"lazy_tokenize": "…"}; with a value
             (`report_to=none`) only that value is accepted.
         unsupported: options of other tools that are refused, each with the reason and what to do instead.

@@ -16,6 +16,6 @@ def swift_verbs():
             summary="Does it badly",
             options=OPTIONS,
             job=Ref("faults.verbs:nothing"),
-            spellings={"model_path": "modle"},
+            spellings={"model_path": "modle", "use_hf=true": "hbu=hf"},
         )
     ]

@@ -53,10 +53,16 @@ def check_positional(subject: Subject) -> None:
 
 @check(VERB)
 def check_spellings(subject: Subject) -> None:
-    """Each flag of another tool in `spellings` stands for an option or a part of it."""
+    """Each flag of another tool in `spellings` stands for options or parts of it; one with a value, for options with values."""
     known = {*_options(subject), *subject.spec.parts}
-    wrong = [f"{old} → {new}" for old, new in subject.spec.spellings.items() if new.replace("-", "_") not in known]
+    wrong = [f"{old} → {new}" for old, new in subject.spec.spellings.items() if not _stands_for("=" in old, new, known)]
     require(not wrong, f"spellings that stand for no option and no part: {', '.join(wrong)}")
+
+
+def _stands_for(with_value: bool, text: str, known: set[str]) -> bool:
+    if not with_value:
+        return text.replace("-", "_") in known
+    return all("=" in pair and pair.partition("=")[0].partition(".")[0].replace("-", "_") in known for pair in text.split())
 
 
 @check(VERB)
