@@ -76,7 +76,7 @@ EXPECTED = {
     }),
     "axolotl/context_parallel.yaml": ("sft", [], {"parallel": {"name": "mesh", "context": 2}, "mask": {"turns": "everything"}}),
     "axolotl/showcase_missing.yaml": ("sft", [
-        "datasets.0.type", "moon_phase", "special_tokens.bos_token", "xformers_attention"], {"tuner": {
+        "datasets.0.type", "moon_phase", "special_tokens.eos_token", "xformers_attention"], {"tuner": {
             "name": "lora", "rank": 8, "alpha": 16, "targets": "all-linear"}}),
     "trl/sft.yaml": ("sft", [], {
         "dataset": ["trl-lib/Capybara"], "packing": True, "max_length": 1024, "logging_steps": 10, "gradient_checkpointing": True,
@@ -214,3 +214,23 @@ def test_what_is_written_resolves(name, here):
     assert code == 0 or "SWIFT-" in error, error
     if code == 0:
         assert json.loads(printed)["verb"] == found.verb
+
+
+def test_arithmetic_and_variables_of_a_script(tmp_path):
+    (tmp_path / "x.sh").write_text(
+        "n=2\nNPROC_PER_NODE=$n swift sft --model acme/moon --gradient_accumulation_steps $(expr 16 / $n) --save_steps $((50 * 2)) "
+        "--dataset 'a b.jsonl' --output_dir out_$(date +%s)\n"
+    )
+    source = Source.read(tmp_path / "x.sh")
+    found = importer_for(source).read(source)[0]
+    assert found.value("gradient_accumulation_steps") == 8
+    assert found.value("save_steps") == 100
+    assert found.value("dataset") == ["a b.jsonl"]
+    assert found.value("processes") == 2
+
+
+def test_a_verb_that_is_not_there_is_listed_with_its_keys(tmp_path):
+    (tmp_path / "x.sh").write_text("swift rlhf --rlhf_type moonwalk --model acme/moon --num_moons 3\n")
+    source = Source.read(tmp_path / "x.sh")
+    found = importer_for(source).read(source)[0]
+    assert {item.key for item in found.impossible} >= {"verb", "num_moons"}

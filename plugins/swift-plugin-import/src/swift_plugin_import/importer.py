@@ -73,6 +73,7 @@ class TableImporter:
 
     def _rest(self, keys: Keys, found: Translation) -> None:
         words = Vocabulary(found)
+        without = words.verb is None
         for key, value in keys.left().items():
             if is_secret(key, value):
                 found.drop(key, None, "a secret, which is not copied: set it in the environment")
@@ -84,6 +85,8 @@ class TableImporter:
                 found.drop(key, value, reason)
             elif path := words.path(key):
                 self._map(key, value, path, found)
+            elif without:
+                found.refuse(key, value, f"an option of '{found.verb}', which is no verb here")
             elif reason := self.table.lacking(key):
                 if is_on(value):
                     found.refuse(key, value, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,9 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _ARRAY = re.compile(r"^\s*(?:export\s+|declare\s+-a\s+|local\s+)?([A-Za-z_]\w*)\+?=\((.*?)\)\s*$", re.DOTALL | re.MULTILINE)
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:\[[@*]\])?(?::?-([^}]*))?\})")
 _HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?[^\n]*\n.*?^\s*\1\s*$", re.DOTALL | re.MULTILINE)
+_SPACE, _OPEN, _CLOSE = "\ue000", "\ue001", "\ue002"  # keep a substitution in one word
+_SUBSTITUTION = re.compile(r"\$\(\(?\s*(?:expr\s+)?([^()]*)\)\)?")
+_OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
 _SEPARATORS = frozenset({";", "&&", "||", "|", "&", ";;", "(", ")"})
 _FLAG = re.compile(r"--?[A-Za-z]")
 
@@ -47,6 +51,7 @@ class Command:
 def commands(text: str) -> list[Command]:
     """Return the command lines of a shell script, with its variables replaced."""
     text = _HEREDOC.sub("", re.sub(r"\\[ \t]*\r?\n", " ", text.replace("\r\n", "\n")))
+    text = _SUBSTITUTION.sub(lambda match: match[0].replace(" ", _SPACE).replace("(", _OPEN).replace(")", _CLOSE), text)
     variables: dict[str, str] = {}
     for name, items in _ARRAY.findall(text):
         lines = (line.partition(" #")[0] for line in items.splitlines() if not line.lstrip().startswith("#"))
@@ -74,13 +79,27 @@ def _command(words: list[str], variables: dict[str, str]) -> Command | None:
 
 def _expand(word: str, variables: Mapping[str, str]) -> list[str]:
     """Return a word with its variables replaced; a word that is one variable with several flags becomes several words."""
+    word = word.replace(_SPACE, " ").replace(_OPEN, "(").replace(_CLOSE, ")")
     value = _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], match[3] if match[3] is not None else match[0]), word)
+    if number := _SUBSTITUTION.fullmatch(value):
+        return [_arithmetic(number[1], value)]
     if value == word or not _VARIABLE.fullmatch(word) or not value.lstrip().startswith("-"):
         return [value]
     try:
         return [piece for part in shlex.split(value) for piece in _expand(part, variables)]
     except ValueError:
         return [value]
+
+
+def _arithmetic(expression: str, otherwise: str) -> str:
+    """Return the value of an expression of integers; `otherwise` if it is none, or a command."""
+    words = re.findall(r"\d+|[-+*/]|\S", expression)
+    if len(words) % 2 == 0 or not all(word.isdecimal() for word in words[::2]) or not set(words[1::2]) <= _OPERATIONS.keys():
+        return otherwise
+    value = int(words[0])
+    for sign, number in zip(words[1::2], words[2::2], strict=True):
+        value = _OPERATIONS[sign](value, int(number) or 1)
+    return str(value)
 
 
 def _lines(text: str) -> Iterator[list[str]]:

@@ -40,9 +40,7 @@ class Vocabulary:
         """Move every setting that the installed verb does not have, or whose value is invalid, to what is not possible."""
         verb = self.verb
         if verb is None:
-            for path in list(self.translation.settings):
-                self.translation.settings.pop(path)
-            self.translation.refuse(self.translation.verb, None, f"there is no verb '{self.translation.verb}' here")
+            self.translation.refuse("verb", self.translation.verb, "there is no such verb here")
             return
         for part in verb.parts:
             self._check_part(verb, part)
@@ -53,7 +51,7 @@ class Vocabulary:
         own: dict[str, Any] = {}
         for path in list(self.translation.settings):
             head = path.partition(".")[0]
-            if head in verb.parts and head != verb.main:
+            if head in verb.parts and (head != verb.main or (path == f"{head}.name" and head not in verb.fixed)):
                 continue
             if head not in own_names | main_names | _BESIDE:
                 self.translation.remove(path, f"swift {self.translation.verb} has no option {path}")

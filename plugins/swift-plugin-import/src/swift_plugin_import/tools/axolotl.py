@@ -171,6 +171,8 @@ class Axolotl(TableImporter):
         for name, token in (keys.take("special_tokens") or {}).items():
             if name == "pad_token":
                 found.drop("special_tokens.pad_token", token, "padding is masked, whichever token it is")
+            elif name in ("bos_token", "unk_token"):
+                found.drop(f"special_tokens.{name}", token, "the chat template and the tokenizer of the checkpoint are used")
             else:
                 found.refuse(f"special_tokens.{name}", token, "the special tokens of the checkpoint are used")
         template = keys.take("chat_template")

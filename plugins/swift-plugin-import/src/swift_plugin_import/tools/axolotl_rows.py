@@ -11,6 +11,7 @@ from swift_plugin_import.translation import Translation
 _TYPES: dict[str, dict[str, str]] = {
     "alpaca": {},
     "completion": {},
+    "pretrain": {},
     "chat_template": {},
     "sharegpt": {},
     "alpaca_chat": {},

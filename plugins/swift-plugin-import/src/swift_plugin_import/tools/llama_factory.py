@@ -65,6 +65,14 @@ class LlamaFactory(TableImporter):
         if found.verb in ("merge", "infer", "export", "quantize"):
             self._without_training(keys, found)
             return
+        for key in ("max_new_tokens", "temperature", "top_p", "do_sample"):
+            if key in keys:
+                found.drop(key, keys.take(key), "training samples no answers")
+        strategy = keys.take("batching_strategy")
+        if strategy is not None and "pack" in str(strategy):
+            found.set("packing", True, "batching_strategy")
+        elif strategy is not None:
+            found.drop("batching_strategy", strategy, "rows are batched without padding where the model allows it")
         self._tuner(keys, found)
         self._newer(keys, found, source)
         self._batches(keys, found)

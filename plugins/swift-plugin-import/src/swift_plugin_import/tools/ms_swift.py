@@ -16,6 +16,8 @@ from swift_plugin_import.tools.dataset_info import split_names
 from swift_plugin_import.translation import Translation, is_secret
 
 _VERBS = ("sft", "pt", "rlhf", "infer", "deploy", "export", "eval", "rollout", "sample", "app", "web-ui", "merge-lora")
+_TRAINING = ("sft", "pt", "rlhf")
+_NOT_TRAINING = ("infer", "serve", "export", "merge", "quantize", "ask", "eval")
 _ROWS_PER_STEP = 16  # ms-swift accumulates gradients up to this number of rows by default
 _NUMBERS = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
 _MEDIA = ("MAX_PIXELS", "MIN_PIXELS", "VIDEO_", "IMAGE_", "FPS", "NFRAMES", "MAX_NUM", "SIZE_FACTOR", "MAX_SLICE_NUMS")
@@ -49,7 +51,7 @@ class MsSwift(TableImporter):
 
     def defaults(self, found: Translation) -> dict[str, Any]:
         """Return the defaults of a training; other verbs have none."""
-        if found.verb in ("infer", "serve", "export", "merge", "quantize", "ask", "eval"):
+        if found.verb in _NOT_TRAINING:
             return {}
         own = super().defaults(found)
         if found.value("tuner.name", "lora") in ("full", "freeze"):
@@ -70,6 +72,8 @@ class MsSwift(TableImporter):
         found.verb = self.verb(str(kind or ("dpo" if verb == "rlhf" else verb or "sft")))
         environment = keys.take("environment") or {}
         self._environment(environment, found)
+        if found.verb == "dpo" and isinstance(keys.get("loss_type"), str):
+            found.set("loss_type", [keys.take("loss_type")], "loss_type")
         hub = keys.take("use_hf", scalar(environment.get("USE_HF", "")) or None)
         if not is_on(hub):
             found.set("hub", "ms", "use_hf" if hub is not None else "default of ms-swift: ModelScope")
@@ -79,7 +83,7 @@ class MsSwift(TableImporter):
             self._export(keys, found)
         self._tuner(keys, found)
         self._rows(keys, found)
-        if program == "megatron":
+        if program == "megatron" and verb in _TRAINING:
             self._megatron(keys, found)
         if "attn_impl" in keys:
             shared.attention("attn_impl", keys.take("attn_impl"), found)
@@ -95,7 +99,9 @@ class MsSwift(TableImporter):
 
     def _environment(self, variables: Mapping[str, str], found: Translation) -> None:
         for name, value in variables.items():
-            if name in _NUMBERS and str(value).isdecimal():
+            if name in _NUMBERS and found.verb in _NOT_TRAINING:
+                found.drop(name, value, "the command starts the processes that it needs")
+            elif name in _NUMBERS and str(value).isdecimal():
                 found.set(_NUMBERS[name], int(value), name)
             elif is_secret(name, value):
                 found.drop(name, None, "a secret, which is not copied: set it in the environment")
@@ -131,7 +137,7 @@ class MsSwift(TableImporter):
         for key in ("train_type", "sft_type"):
             keys.rename(key, "tuner_type")
         name = keys.take("tuner_type")
-        training = found.verb not in ("infer", "serve", "export", "merge", "quantize", "eval")
+        training = found.verb not in _NOT_TRAINING
         if training:
             dora = keys.take("use_dora")
             tuner = "dora" if is_on(dora) and name in (None, "lora") else str(name or "lora")
