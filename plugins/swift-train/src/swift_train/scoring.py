@@ -25,6 +25,8 @@ class Step:
     """The rows of a step, and collective operations on them for `LossTask.prepare`.
 
     Attributes:
+        strategy: the parallel strategy.
+        task: the forward pass and the loss.
         samples, rows: the samples, and the indices of the step's rows over all ranks, in order; the same on every rank.
         train: whether gradients will follow.
     """

@@ -67,7 +67,7 @@ def _push(words: list[str]) -> list[str]:
     message = _take(words, "commit-message")
     if not folder or not target or words:
         problem = f"'{words[0]}' has no meaning for an upload" if words else "an upload needs a folder and the name of a repository"
-        raise UsageError(problem, code="CONVERT-019", where="--push_to_hub", hint=_UPLOAD)
+        raise UsageError(problem, code="CONVERT-032", where="--push_to_hub", hint=_UPLOAD)
     scheme = "ms:" if hub is not None and hub.lower() in FALSE else "hf:"
     reference = target if ":" in target else scheme + target
     note(f"export --push_to_hub is read as push: swift push {folder} {reference}")
