@@ -162,7 +162,7 @@ def invoke(argv: Sequence[str]) -> int:
 def _failed(error: SwiftError, argv: Sequence[str]) -> int:
     """Print the error, with `--json` also on stdout, and return the exit code."""
     if interrupts.seen():  # an import or a library was interrupted, and raised something else
-        error = Stopped("stopped", code="CLI-001")
+        error = Stopped("stopped", code="CLI-001", hint=error.hint if isinstance(error, Stopped) else "")
     elif not isinstance(error, Stopped):
         if os.environ.get("SWIFT_DEBUG") == "1":
             traceback.print_exc()

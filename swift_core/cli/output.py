@@ -19,10 +19,10 @@ def print_error(error: SwiftError) -> None:
     label = "stopped" if error.exit_code == 130 else "error"
     if error.message == label:
         click.secho("stopped", fg="yellow", err=True)
-        return
-    where = f"{error.where}: " if error.where else ""
-    click.secho(f"{label}: ", fg="yellow" if label == "stopped" else "red", bold=True, nl=False, err=True)
-    click.echo(f"{where}{error.message}{click.style(error.label, dim=True)}", err=True)
+    else:
+        where = f"{error.where}: " if error.where else ""
+        click.secho(f"{label}: ", fg="yellow" if label == "stopped" else "red", bold=True, nl=False, err=True)
+        click.echo(f"{where}{error.message}{click.style(error.label, dim=True)}", err=True)
     if error.hint:
         click.echo(f"  {error.hint}", err=True)
 

@@ -10,7 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from swift_evaluate.comparison import compare
 from swift_testing.fake_engine import FakeEngine
+
+from swift_core.contract import UsageError
 
 ROOT = Path(__file__).parents[3]
 SUMS = str(ROOT / "docs" / "examples" / "evaluator_plugin.py")
@@ -75,6 +78,21 @@ def test_a_killed_evaluation_is_resumed(swift_project):
         assert outcome.code == 2
 
 
+def test_a_stopped_evaluation_says_how_it_is_resumed(swift_project):
+    swift_project.env["SWIFT_BLOCK_PLUGINS"] = "transformers"
+    with FakeEngine(lambda messages: time.sleep(0.3) or answer("")(messages)) as engine:
+        command = [sys.executable, "-m", "swift_core.cli", *words(engine, "--concurrency", "1")]
+        running = subprocess.Popen(command, cwd=swift_project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while sum("completions" in request["path"] for request in engine.seen) < 4:
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate()
+    (folder,) = folders(swift_project)
+    assert running.returncode == 130
+    assert f"--resume {folder.relative_to(swift_project.folder)}" in said
+
+
 @pytest.fixture
 def evaluated(swift_project):
     """Three evaluations: the baseline, one that gets what begins with 3, 4 or 5 wrong, and one with other questions."""
@@ -99,6 +117,21 @@ def test_evaluations_are_compared(swift_project, evaluated):
     same = swift_project.run("eval", "compare", good, f"{good}/scores.json", "--fail-if-worse-by", "0")
     same.assert_success()
     assert "within noise" in same.out
+
+
+def test_settings_that_differ_are_named_one_by_one(tmp_path):
+    item = {"task": "sums", "id": "1", "scores": {"accuracy": 1.0}}
+    for name, shots, metrics in (("first", 0, ["exact"]), ("second", 0, ["exact", "f1"])):
+        options = {"few_shot": shots, "metrics": metrics}
+        record = {"evaluator": {"name": "own", "options": options}, "settings": {"limit": 0, "tasks": {}, "seed": 0}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "items.jsonl").write_text(json.dumps(item) + "\n")
+        (tmp_path / name / "scores.json").write_text(json.dumps(record))
+    found = compare(tmp_path / "first", tmp_path / "second")
+    for names in (["acuracy"], ["accuracy", "acuracy"]):
+        with pytest.raises(UsageError, match=r"no metric 'acuracy'[\s\S]*Did you mean 'accuracy'"):
+            compare(tmp_path / "first", tmp_path / "second", metrics=names)
+    assert found.notes == ['evaluator.options.metrics differs: ["exact"] and ["exact", "f1"]']
 
 
 def test_unlike_questions_are_left_out(swift_project, evaluated):

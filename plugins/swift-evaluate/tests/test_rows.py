@@ -315,7 +315,7 @@ GOOD = {"question": "Capital of France?", "choices": ["Paris", "Rome"], "answer"
         ([{"question": "a", "answer": "b"}], {"expected": "gold"}, ("q.jsonl, row 1", "'gold'")),
         ([{"question": "a", "answer": "b"}], {"cluster": "page"}, ("q.jsonl, row 1", "'page'")),
         ([{"question": "a", "answer": "b"}], {"metrics": ["numeric"]}, ("q.jsonl, row 1", "no number")),
-        ([{"question": "a", "answer": "b"}], {"metrics": ["exakt"]}, ("q.jsonl", "exact")),
+        ([{"question": "a", "answer": "b"}], {"metrics": ["exakt"]}, ("metrics: ", "exact")),
         ([{"question": "a", "answer": "b"}], {"answer_by": "letter-likelihood"}, ("q.jsonl, row 1", "choices")),
         ([GOOD], {"answer_by": "letter-likelihood", "metrics": ["f1"]}, ("q.jsonl", "log-likelihoods")),
         ([GOOD], {"few_shot": 1}, ("q.jsonl", "no examples")),
@@ -342,6 +342,7 @@ def test_bad_data_ends_before_the_first_question(tmp_path, rows, options, said):
         ("prompt: a\n", "data"),
         ("data: gone.jsonl\n", "gone.jsonl"),
         ("data: q.jsonl\nmetrics: [{pattern: a}]\n", "names no metric"),
+        ("data: q.jsonl\nmetrics: [exakt]\n", "task.yaml: there is no metric 'exakt'"),
         ("data: [\n", "task.yaml"),
     ],
 )

@@ -42,7 +42,14 @@ def test_ids_are_those_of_the_local_rows(tmp_path):
     found = list(Reviews("mmlu", "mmlu", RECORDED, data).new())
     rows = {row["id"]: row for subset in data.subsets for row in data.rows(subset)}
     assert {item.id for item in found} == set(rows)
+    assert all(item.question == rows[item.id]["question"] for item in found)
     assert all(item.expected == "ABCD"[rows[item.id]["answer"]] for item in found)
+
+
+def test_without_local_rows_the_question_is_the_prompt_unless_examples_are_in_it():
+    first, *_ = Reviews("ifeval", "ifeval", RECORDED).new()
+    assert first.question.startswith("Write about cat ")
+    assert {item.question for item in Reviews("ifeval", "ifeval", RECORDED, examples=True).new()} == {""}
 
 
 def test_files_are_followed_while_they_grow(tmp_path):

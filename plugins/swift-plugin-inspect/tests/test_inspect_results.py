@@ -32,6 +32,14 @@ def test_subjects_are_clusters():
         assert item("mmlu", sample, number).cluster == sample["input"].partition(" ")[0]  # "anatomy question 0?"
 
 
+def test_the_question_has_no_examples():
+    sample = recorded("gsm8k")["samples"][0]
+    assert item("gsm8k", sample, number).question == sample["input"]
+    assert item("gsm8k", {**sample, "metadata": {"question": "What is 1?"}}, number).question == "What is 1?"
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "What is 2?"}]}]
+    assert item("own", {**sample, "metadata": {}, "input": messages}, number).question == "What is 2?"
+
+
 def test_errors_truncation_and_several_values():
     sample = recorded("mmlu")["samples"][0]
     failed = item("mmlu", {**sample, "scores": None, "error": {"message": "no answer"}}, number)

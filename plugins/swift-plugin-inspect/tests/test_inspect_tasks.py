@@ -55,7 +55,7 @@ def test_limit_clusters_and_examples(prepared):
     found = list(questions(prepared("mmlu"), limit=1))
     assert [(each.cluster, each.text) for each in found] == [("anatomy", "Where?"), ("law", "What?")]
     (arithmetic,) = questions(prepared("gsm8k"), few_shot=1)
-    assert arithmetic.text == "1 + 1?\nEasy\nANSWER: 2\n\n600 + 600?"
+    assert (arithmetic.examples, arithmetic.text) == ("1 + 1?\nEasy\nANSWER: 2\n\n", "600 + 600?")
     assert arithmetic.cluster == ""
 
 

@@ -12,9 +12,13 @@ RECORDED = json.loads((Path(__file__).parent / "recorded" / "results.json").read
 SUBJECTS = ["mmlu_anatomy", "mmlu_astronomy"]
 
 
+def asked(document):
+    return f"Question: {document['question']}"
+
+
 def read(task, leaf, status="ok", **more):
     samples, config = RECORDED["samples"][leaf], RECORDED["configs"][leaf]
-    return list(items(task, leaf, samples, config, sample=0, status=lambda context, arguments: status, clustered=False, **more))
+    return list(items(task, leaf, samples, config, sample=0, status=lambda *_: status, text=asked, clustered=False, **more))
 
 
 def test_each_filter_is_a_metric_and_each_document_an_item():
@@ -55,8 +59,19 @@ def test_a_failed_request_has_no_scores():
 
 def test_documents_that_occur_twice_have_ids_of_their_own():
     samples = [{**each, "doc": {**each["doc"], "id": "same"}} for each in RECORDED["samples"]["gsm8k"]]
-    found = items("gsm8k", "gsm8k", samples, RECORDED["configs"]["gsm8k"], sample=0, status=lambda *_: "ok", clustered=True)
+    found = items("gsm8k", "gsm8k", samples, RECORDED["configs"]["gsm8k"], sample=0, status=lambda *_: "ok", text=asked, clustered=True)
     assert [(item.id, item.cluster) for item in found] == [("same", "gsm8k"), ("same-2", "gsm8k")]
+
+
+def test_the_question_is_that_of_the_document_or_what_the_template_gives():
+    documents = {each["doc"]["id"]: each["doc"]["question"] for each in RECORDED["samples"]["gsm8k"]}
+    assert {item.id: item.question for item in read("gsm8k", "gsm8k")} == documents
+    assert read("ifeval", "ifeval")[0].question == "Write about cats without commas."
+    (sample, *_), config = RECORDED["samples"]["gsm8k"], RECORDED["configs"]["gsm8k"]
+    sample = {**sample, "doc": {"sentence": "A sentence."}}
+    for text, question in (("Template: A sentence.", "Template: A sentence."), (1, "")):
+        (found,) = items("own", "own", [sample], config, sample=0, status=lambda *_: "ok", text=lambda _, text=text: text, clustered=False)
+        assert found.question == question
 
 
 def test_what_decides_the_scores_is_recorded():

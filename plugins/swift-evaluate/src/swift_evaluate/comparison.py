@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Item, UsageError
+from swift_core.contract import Item, UsageError, suggestion
 from swift_evaluate import scores
 from swift_evaluate.paired_statistics import Paired, paired
 from swift_evaluate.records import FILE, read_items
+
+_LEFT_OUT = ("tasks", "limit")  # settings that show in the questions that both have
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,13 @@ def compare(baseline: Path | str, other: Path | str, *, metrics: Iterable[str] =
                 groups = [questions[name][1] for name in ids]
                 found = paired(before_scores, after_scores, groups, lower_is_better=metric in lower, seed=seed)
                 results.setdefault(task, {})[metric] = found
+    where = f"{folders[0]}, {folders[1]}"
+    known = {name for each in first.values() for name in each} & {name for each in second.values() for name in each}
+    if unknown := sorted(wanted - known) if known else []:
+        hint = f"{suggestion(unknown[0], known)} Metrics: {', '.join(sorted(known))}.".strip()
+        raise UsageError(f"the evaluations have no metric '{unknown[0]}' in common", code="EVAL-118", where=where, hint=hint)
     if not results:
-        hint = " ".join(notes) or f"Metrics: {', '.join(sorted({name for each in first.values() for name in each}))}."
-        raise UsageError(
-            "the evaluations have no scored question in common", code="EVAL-011", where=f"{folders[0]}, {folders[1]}", hint=hint
-        )
+        raise UsageError("the evaluations have no scored question in common", code="EVAL-011", where=where, hint=" ".join(notes))
     return Comparison(folders[0], folders[1], results, notes)
 
 
@@ -91,9 +95,20 @@ def _settings(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     notes = [f"the {name} evaluation is not finished" for name, record in (("first", first), ("second", second)) if not record]
     if notes:
         return notes
-    before, after = ({"evaluator": record["evaluator"], **record["settings"]} for record in (first, second))
-    names = [name for name in before | after if before.get(name) != after.get(name) and name not in ("tasks", "limit")]
+    before, after = (
+        _flat({"evaluator": record["evaluator"], **{name: value for name, value in record["settings"].items() if name not in _LEFT_OUT}})
+        for record in (first, second)
+    )
+    names = [name for name in before | after if before.get(name) != after.get(name)]
     return [f"{name} differs: {json.dumps(before.get(name))} and {json.dumps(after.get(name))}" for name in names]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted path."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+    return found
 
 
 def _common(first: list[Item], second: list[Item]) -> tuple[set[tuple[str, str]], list[str]]:

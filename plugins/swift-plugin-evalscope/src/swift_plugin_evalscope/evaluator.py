@@ -54,7 +54,11 @@ class EvalScope:
                 | self.options.dataset_args.get(task, {})
                 for task in tasks
             }
-            followed = [Reviews(task, benchmark(task), asked.folder, data.get(task), asked.samples) for task in tasks]
+            described = _settings(tasks, datasets, data)
+            followed = [
+                Reviews(task, benchmark(task), asked.folder, data.get(task), asked.samples, examples=bool(described[task]["few_shot"]))
+                for task in tasks
+            ]
             with _recorded(followed, asked):
                 reports = run_task(TaskConfig(**task_config(server, asked, datasets, self.options.generation_config)))
         values, failed = {}, False
@@ -68,7 +72,7 @@ class EvalScope:
                 values[each.task] = scores(report)
         if failed:
             Client(server).models()  # if the server has ended, the evaluation has failed, and not its questions
-        settings = {"evalscope": metadata.version("evalscope"), "thinking_removed_until": mark, "tasks": _settings(tasks, datasets, data)}
+        settings = {"evalscope": metadata.version("evalscope"), "thinking_removed_until": mark, "tasks": described}
         return Scores(values=values, settings=settings)
 
 

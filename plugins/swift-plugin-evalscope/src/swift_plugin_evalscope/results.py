@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from swift_evaluate import prompt_hash, question_id
-from swift_evaluate.prepare import PreparedBenchmark
+from swift_evaluate.prepare import PreparedBenchmark, question_text
 
 from swift_core.contract import Item
 
@@ -27,6 +27,7 @@ class Reviews:
         folder: EvalScope's work folder.
         data: the local data, if there are any.
         samples: answers per question.
+        examples: whether prompts begin with worked examples.
     """
 
     task: str
@@ -34,6 +35,7 @@ class Reviews:
     folder: Path
     data: PreparedBenchmark | None = None
     samples: int = 1
+    examples: bool = False
     _read: dict[Path, int] = field(default_factory=dict)  # bytes read of each file
     _reasons: dict[tuple[str, int], str] = field(default_factory=dict)  # subset and index → why the answer ended
     _rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -85,6 +87,7 @@ class Reviews:
             sample=sample,
             cluster=self._cluster(subset),
             prompt=prompt_hash(sent),
+            question=self._question(subset, number, sent),
             output=str(score.get("prediction") or ""),
             expected=", ".join(review.get("target") or ()),
             status=status,
@@ -101,10 +104,20 @@ class Reviews:
         if self.data is None:
             own = (found.get("sample_metadata") or {}).get("id")
             return str(own) if own else question_id(subset, number)
-        place = self.data.subsets[0] if len(self.data.subsets) == 1 else subset
+        return str(self._row(self.data, subset, number)["id"])
+
+    def _question(self, subset: str, number: int, sent: Sequence[Mapping[str, Any]]) -> str:
+        """Return the question: that of its row, if the data are local; else the prompt; '' if examples are a part of that."""
+        if self.data is not None:
+            return question_text(self._row(self.data, subset, number))
+        last = sent[-1]["content"] if sent and not self.examples else ""
+        return last if isinstance(last, str) else ""
+
+    def _row(self, data: PreparedBenchmark, subset: str, number: int) -> dict[str, Any]:
+        place = data.subsets[0] if len(data.subsets) == 1 else subset
         if place not in self._rows:
-            self._rows[place] = self.data.rows(place)
-        return str(self._rows[place][number]["id"])
+            self._rows[place] = data.rows(place)
+        return self._rows[place][number]
 
 
 def scores(report: Mapping[str, Any]) -> dict[str, float]:

@@ -73,7 +73,13 @@ class Inspect:
         from inspect_ai.solver import generate, multiple_choice, prompt_template
 
         samples = [
-            Sample(id=each.id, input=each.text, choices=list(each.choices) or None, target=each.target, metadata={"cluster": each.cluster})
+            Sample(
+                id=each.id,
+                input=each.examples + each.text,
+                choices=list(each.choices) or None,
+                target=each.target,
+                metadata={"cluster": each.cluster, "question": each.text},
+            )
             for each in questions(found, limit=asked.limit, few_shot=asked.few_shot or 0)
             if not all((task, each.id, sample) in asked.recorded for sample in range(asked.samples))
         ]

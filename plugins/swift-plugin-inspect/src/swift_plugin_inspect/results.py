@@ -31,11 +31,21 @@ def item(task: str, sample: Mapping[str, Any], to_float: Callable[[Any], float])
         sample=int(sample.get("epoch", 1)) - 1,
         cluster=str((sample.get("metadata") or {}).get("cluster") or ""),
         prompt=prompt_hash(sent),
+        question=_question(sample),
         output=str((sample["error"] or {}).get("message", "")) if sample.get("error") else str(output.get("completion") or ""),
         expected=", ".join(target) if isinstance(target, list) else str(target or ""),
         status=status,
         scores={} if failed else _numbers(scored, to_float),
     )
+
+
+def _question(sample: Mapping[str, Any]) -> str:
+    """Return the question: that of the prepared row, else the last message of the input."""
+    if (own := (sample.get("metadata") or {}).get("question")) is not None:
+        return str(own)
+    asked = sample.get("input") or ""
+    last = asked if isinstance(asked, str) else asked[-1]["content"]
+    return last if isinstance(last, str) else " ".join(str(part["text"]) for part in last if "text" in part)
 
 
 def _numbers(scored: Mapping[str, Any], to_float: Callable[[Any], float]) -> dict[str, float]:

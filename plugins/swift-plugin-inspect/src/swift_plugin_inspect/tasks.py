@@ -27,6 +27,7 @@ class Question:
     target: str
     cluster: str = ""
     choices: tuple[str, ...] = ()
+    examples: str = ""  # what precedes the text in the prompt
 
 
 def questions(found: PreparedBenchmark, *, limit: int = 0, few_shot: int = 0) -> Iterator[Question]:
@@ -44,7 +45,7 @@ def questions(found: PreparedBenchmark, *, limit: int = 0, few_shot: int = 0) ->
             examples = "".join(f"{_example(found.name, row)}\n\n" for row in rows)
         for row in found.rows(subset)[: limit or None]:
             text, choices, target = _parts(found.name, row)
-            yield Question(str(row["id"]), examples + text, target, subset if len(found.subsets) > 1 else "", choices)
+            yield Question(str(row["id"]), text, target, subset if len(found.subsets) > 1 else "", choices, examples)
 
 
 def _parts(name: str, row: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:

@@ -123,7 +123,8 @@ class _Work:
         for name in loaded:
             samples, config = results["samples"][name], results["configs"][name]
             several = len(loaded) > 1
-            for item in read.items(task, name, samples, config, sample=model.sample, status=model.status, clustered=several):
+            text = loaded[name].doc_to_text
+            for item in read.items(task, name, samples, config, sample=model.sample, status=model.status, text=text, clustered=several):
                 asked.record(item)
                 if item.status == "failed":
                     self.failed.add(task)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from swift_evaluate import prompt_hash
+from swift_evaluate.prepare import question_text
 
 from swift_core.contract import Item
 
@@ -25,7 +26,15 @@ def means(config: Mapping[str, Any]) -> set[str]:
 
 
 def items(
-    task: str, leaf: str, samples: Sequence[Mapping[str, Any]], config: Mapping[str, Any], *, sample: int, status: StatusOf, clustered: bool
+    task: str,
+    leaf: str,
+    samples: Sequence[Mapping[str, Any]],
+    config: Mapping[str, Any],
+    *,
+    sample: int,
+    status: StatusOf,
+    text: Callable[[Mapping[str, Any]], Any],
+    clustered: bool,
 ) -> Iterator[Item]:
     """Yield an item per document of one of lm-eval's tasks.
 
@@ -36,6 +45,7 @@ def items(
         config: lm-eval's configuration of the task.
         sample: which of several answers they are.
         status: conversation and settings → status of its answer.
+        text: document → its prompt without examples, as lm-eval's template gives it.
         clustered: whether the task is one of several subjects; its items then belong together.
     """
     kept, by_document = means(config), dict[int, list[Mapping[str, Any]]]()
@@ -60,6 +70,7 @@ def items(
             sample=sample,
             cluster=leaf if clustered else "",
             prompt=prompt_hash(first["arguments"][0][0] if choices else _generation(first)[0]),
+            question=question_text(first["doc"]) or _text(text(first["doc"])),
             output=json.dumps([value[0][0] for value in first["resps"]]) if choices else str(first["resps"][0][0]),
             expected=_expected(first, choices=choices),
             status=state,
@@ -99,6 +110,10 @@ def settings(results: Mapping[str, Any], leaf: str) -> dict[str, Any]:
 def _generation(sample: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     context, arguments = sample["arguments"][0]
     return (str(context[0]) if isinstance(context, list | tuple) else str(context)), arguments
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""  # a task with several contexts gives the index of one
 
 
 def _expected(sample: Mapping[str, Any], *, choices: bool) -> str:

@@ -7,8 +7,8 @@ files with the fields of the benchmark's hub repository. Each row also has an `i
 from __future__ import annotations
 
 from swift_evaluate.prepare.folder import PreparedBenchmark, read_prepared
-from swift_evaluate.prepare.formats import FORMATS
+from swift_evaluate.prepare.formats import FORMATS, question_text
 from swift_evaluate.prepare.problems import task_problems
 from swift_evaluate.prepare.write import prepare
 
-__all__ = ["FORMATS", "PreparedBenchmark", "prepare", "read_prepared", "task_problems"]
+__all__ = ["FORMATS", "PreparedBenchmark", "prepare", "question_text", "read_prepared", "task_problems"]

@@ -45,6 +45,11 @@ class Format:
     all_subsets: tuple[str, ...] = ()
 
 
+def question_text(row: Mapping[str, Any]) -> str:
+    """Return the text of the question in a benchmark's row, without its choices; '' if the row has no field with a usual name."""
+    return next((text for name in ("question", "ctx", "prompt") if isinstance(text := row.get(name), str)), "")
+
+
 def _letter(row: SourceRow, field: str, letters: str = LETTERS) -> str:
     answer = row.text(field).strip().upper()
     if len(answer) != 1 or answer not in letters:

@@ -81,7 +81,8 @@ def read_task(name: str, defaults: RowsEvaluatorOptions, asked: Evaluation) -> T
     shots = options.few_shot if asked.few_shot is None else asked.few_shot
     questions = questions_of(name, data, options, None, shots)
     given = options.metrics or ["choice" if questions[0].choices else "exact"]
-    metrics = [_metric(entry, str(path)) for entry in given]
+    place = "metrics" if options.metrics == defaults.metrics else str(path)
+    metrics = [_metric(entry, place) for entry in given]
     names = [entry if isinstance(entry, str) else entry["name"] for entry in given]
     if options.answer_by != "generation" and options.metrics:
         hint = "Leave metrics out: log-likelihoods are scored by accuracy."
