@@ -160,3 +160,23 @@ def test_on_the_command_line(swift):
     assert "SWIFT-DATA-005" in ended.err
     assert "> 0" in ended.err
     assert "-1" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "hub", "path"),
+    [
+        ("org/set", "", "org/set"),
+        ("org/set", "ms", "ms:org/set"),
+        ("hf:org/set", "ms", "hf:org/set"),
+        ("AI-ModelScope/alpaca-gpt4-data-zh#5", "", "ms:AI-ModelScope/alpaca-gpt4-data-zh"),
+        ("AI-ModelScope/alpaca-gpt4-data-zh", "hf", "hf:AI-ModelScope/alpaca-gpt4-data-zh"),
+        ({"name": "hub", "path": "iic/set"}, "", "ms:iic/set"),
+    ],
+)
+def test_the_hub_of_a_bare_name(name, hub, path):
+    assert choose_dataset(registry(), name, {}, "dataset", hub=hub).options["path"] == path
+
+
+def test_a_name_of_another_tool_is_ours():
+    options = {"identity": {"model_name": "a", "model_author": "b"}}
+    assert choose_dataset(registry(), "swift/self-cognition#5", options, "dataset", hub="ms").name == "identity"

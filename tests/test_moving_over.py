@@ -8,7 +8,9 @@ import shlex
 
 import pytest
 
+from swift_core.api import resolved
 from swift_core.cli import command_for, invoke
+from swift_core.contract import UsageError
 from swift_core.plugins import engines, verb_named
 
 TRAINING = """
@@ -33,6 +35,7 @@ LINES = [
     f"sft {TRAINING} --bf16 true --fp16 false --label_names labels --ddp_find_unused_parameters false --use_logits_to_keep true",
     f"sft {TRAINING} --optim adamw_torch --max_grad_norm 1.0 --seed 42 --data_seed 42 --overwrite_output_dir true",
     f"sft {TRAINING} --max_steps -1 --modules_to_save embed_tokens lm_head --lora_dropout 0.05 --use_rslora true",
+    "sft --model MODEL --dataset ROWS --eval_strategy epoch --save_strategy epoch --metric_for_best_model loss --greater_is_better false",
     f"sft {TRAINING} --enable_thinking false --use_chat_template true --task_type causal_lm",
     f"sft {TRAINING} --streaming false --model_type llama --load_in_4bit true",
     "sft --model MODEL --tuner_type full --dataset ROWS --learning_rate 1e-5 --deepspeed zero3_offload --warmup_steps 0.05",
@@ -212,6 +215,17 @@ def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
 def test_what_is_refused_is_answered_with_the_way(project, capsys, words, says):
     assert invoke([*_words(words, project), "--dry-run"]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_their_names_in_python(project):
+    asked = {"model": project["MODEL"], "dataset": "rows.jsonl", "lora_rank": 4, "bf16": True, "truncation_strategy": "delete"}
+    with pytest.warns(UserWarning, match="dataloader_num_workers=4 has no effect"):
+        run = resolved("sft", {**asked, "dataloader_num_workers": 4})
+    assert (run.options["dtype"], run.parts["tuner"].options["rank"]) == ("bfloat16", 4)
+    assert run.parts["task"].options["truncation"] == "drop"
+    with pytest.raises(UsageError, match="report_to") as refused:
+        resolved("sft", {**asked, "report_to": "wandb"})
+    assert "metrics.jsonl" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from swift_core.contract import (
     parse_reference,
     suggestion,
 )
-from swift_core.plugins import Entry, Registry, catalogue, checkpoint_files
+from swift_core.plugins import Entry, Registry, catalogue, checkpoint_files, hub_of_owner
 from swift_core.system import locked, made_by, paths
 
 Convert = Callable[[str, Source, Choice, Path, Watch], None]
@@ -114,7 +114,7 @@ class Fetcher:
     def reference(self, text: str, where: str = "model") -> Reference:
         """Parse a reference; a name without a scheme belongs to this fetcher's hub, by default the one that its plugin declares as such."""
         hubs = self.registry.all(HubSpec)
-        hub = self.hub or next((spec.schemes[0] for spec in hubs if spec.default), "")
+        hub = self.hub or hub_of_owner(self.registry, text) or next((spec.schemes[0] for spec in hubs if spec.default), "")
         reference = parse_reference(text, hub=hub, where=where)
         return replace(reference, separator=next((spec.separator for spec in hubs if reference.scheme in spec.schemes), "@"))
 

@@ -108,6 +108,7 @@ class HubSpec(Spec):
     schemes: tuple[str, ...]
     separator: str = "@"  # between the name and the revision of a reference
     default: bool = False  # references without a scheme are its own, unless --hub names another
+    owners: tuple[str, ...] = ()  # organisations that are known here alone: a bare OWNER/name is asked of no other hub
     switches: Mapping[str, bool] = field(default_factory=dict)  # on/off flags of other tools that choose it: {"use_hf": True}
 
 

@@ -20,6 +20,7 @@ from swift_core.plugins.registered import (
     Entry as Entry,
     Registry as Registry,
     catalogue as catalogue,
+    hub_of_owner as hub_of_owner,
     registry as registry,
 )
 from swift_core.plugins.verb_names import find_verb as find_verb, pip_line as pip_line, verb_named as verb_named, verbs as verbs

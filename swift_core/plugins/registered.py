@@ -243,3 +243,9 @@ def _wrong(answer: Any, expected: type[Named], kind: str, *, local: bool) -> str
         if isolated and local:
             return f"offers '{spec.name}' as isolated, but a local file can't be installed into an environment: package it"
     return ""
+
+
+def hub_of_owner(known: Registry, name: str) -> str:
+    """Return the hub whose plugin names the owner of a bare `owner/name` as its own; '' if none does."""
+    owner = name.partition("/")[0]
+    return next((spec.schemes[0] for spec in known.all(specs.HubSpec) if owner in spec.owners), "")

@@ -52,7 +52,7 @@ def options_and_parts(verb: VerbSpec, settings: Settings, known: Registry) -> tu
     options: dict[str, Any] = {}
     own = {field.path.partition(".")[0] for field in fields.fields(verb.options)}
     for key in [key for key in values if key not in own]:
-        hint = suggestion(key, [*own, *main_fields, *verb.parts]) or f"swift {verb.name} --help lists them."
+        hint = verb.unsupported.get(key) or suggestion(key, [*own, *main_fields, *verb.parts]) or f"swift {verb.name} --help lists them."
         errors.append(UsageError(f"there is no option '{key}' for {verb.name}", code="RUN-004", where=settings.where(key), hint=hint))
         del values[key]
     try:

@@ -151,7 +151,38 @@ def test_rows_of_a_hub_data_set_are_checked(tmp_path, monkeypatch):
 
 def test_a_data_set_of_another_hub():
     with pytest.raises(UsageError, check=coded("DATA-125")):
-        HubDataset(HubOptions(path="ms:org/set"))
+        HubDataset(HubOptions(path="pypi:set"))
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_data_set_of_modelscope(tmp_path, monkeypatch, offline):
+    pytest.importorskip("datasets")
+    asked = []
+
+    def download(name, **options):
+        asked.append((name, options["revision"], options["repo_type"], options["local_files_only"]))
+        assert "*.py" in options["ignore_patterns"]
+        return str(tmp_path / "set")
+
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    pytest.importorskip("modelscope.hub.snapshot_download")
+    monkeypatch.setattr("modelscope.hub.snapshot_download.snapshot_download", download)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setenv("SWIFT_OFFLINE", "1" if offline else "")
+    assert [row.data["text"] for row in HubDataset(HubOptions(path="ms:org/set@v1")).rows()] == ["a", "b"]
+    assert asked == [("org/set", "v1", "dataset", offline)]
+
+
+def test_a_data_set_that_modelscope_does_not_have(monkeypatch):
+    errors = pytest.importorskip("modelscope_hub.errors")
+
+    def refuse(*_, **__):
+        raise errors.NotExistError("no such data set")
+
+    monkeypatch.setattr("modelscope.hub.snapshot_download.snapshot_download", refuse)
+    with pytest.raises(UsageError, match="no such data set"):
+        HubDataset(HubOptions(path="ms:org/absent")).fetch()
 
 
 def test_a_hub_data_set_offline(monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ from typing import Any
 
 from swift_core.contract import DataChoice, DatasetSpec, Progress, UsageError, suggestion
 from swift_core.options import Invalid, fields
-from swift_core.plugins import Registry
+from swift_core.plugins import Registry, hub_of_owner
 from swift_core.system import digest, sha256
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9]+:")
@@ -25,7 +25,7 @@ _HUB = re.compile(r"((?:[A-Za-z][A-Za-z0-9]+:)?[^:]+)(?::([^:]+))?")
 
 
 def choose_dataset(
-    registry: Registry, asked: Any, options: Mapping[str, Any], where: str, *, streaming: bool = False, hub: str = "hf"
+    registry: Registry, asked: Any, options: Mapping[str, Any], where: str, *, streaming: bool = False, hub: str = ""
 ) -> DataChoice:
     """Resolve one dataset without fetching it.
 
@@ -50,8 +50,10 @@ def choose_dataset(
     name, limit = _limit(text, where)
     spec, found, origin = _find(registry, name, where)
     implied: dict[str, Any] = dict(found)
-    if spec == "hub" and hub != "hf" and not _SCHEME.match(implied["path"]):
-        implied["path"] = f"{hub}:{implied['path']}"
+    named = implied if "path" in implied else given
+    place = str(named.get("path", ""))
+    if spec == "hub" and place and not _SCHEME.match(place) and (scheme := hub or hub_of_owner(registry, place)):
+        named["path"] = f"{scheme}:{place}"
     for key in implied.keys() & given.keys():
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
         raise UsageError(message, code="DATA-003", where=f"{where}.{key}", hint="Keep one of them.")
@@ -62,8 +64,8 @@ def choose_dataset(
     try:
         choice = registry.choose("dataset", spec, {**implied, **flags, **given}, origin=origin, where=where)
     except Invalid as invalid:
-        named = isinstance(asked, str) and asked == text
-        raise Invalid([(_option(where, spec, path, named=named), message) for path, message in invalid.problems]) from None
+        bare = isinstance(asked, str) and asked == text
+        raise Invalid([(_option(where, spec, path, named=bare), message) for path, message in invalid.problems]) from None
     return DataChoice(**asdict(choice), asked=text, limit=limit, columns=columns, weight=weight)
 
 

@@ -1,7 +1,7 @@
 """File formats, Hugging Face datasets and named demo datasets.
 
-`file` reads json, jsonl, csv, tsv, txt, parquet and arrow files, `hub` reads a dataset of Hugging Face, and the named datasets are
-small samples of real data from LLaMA-Factory's source archive on the package index.
+`file` reads json, jsonl, csv, tsv, txt, parquet and arrow files, `hub` reads a dataset of Hugging Face or ModelScope, and the named
+datasets are small samples of real data from LLaMA-Factory's source archive on the package index.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def swift_datasets() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="hub",
-            summary="A dataset of Hugging Face",
+            summary="A dataset of Hugging Face or ModelScope",
             factory=Ref("swift_plugin_datasets.hub:HubDataset"),
             options=Ref("swift_plugin_datasets.options:HubOptions"),
             engines=(Engine(requirements=("datasets>=4",)),),

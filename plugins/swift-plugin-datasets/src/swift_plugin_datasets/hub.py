@@ -1,4 +1,4 @@
-"""The dataset `hub`: a dataset of Hugging Face, through the datasets library (which runs no repository code) and its cache."""
+"""The dataset `hub`: a dataset of Hugging Face or ModelScope, through the datasets library, which runs no repository code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from swift_hub import downloads
 
 from swift_core.contract import Progress, RawRow, SwiftError, UsageError, reference
 from swift_core.system import network
+from swift_plugin_datasets import modelscope
 from swift_plugin_datasets.arrow_rows import drop_null_fields
 from swift_plugin_datasets.lines import checked_row, raw_row
 from swift_plugin_datasets.options import HubOptions
@@ -22,8 +23,8 @@ class HubDataset:
     def __init__(self, options: HubOptions) -> None:
         self._options = options
         self._reference = reference.parse_reference(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
-        if self._reference.scheme != "hf":
-            message = f"hub datasets are read from hf: only, not from {self._reference.scheme}: ('{self._reference}')"
+        if self._reference.scheme not in ("hf", "ms"):
+            message = f"hub datasets are read from hf: and ms:, not from {self._reference.scheme}: ('{self._reference}')"
             raise UsageError(message, code="DATA-125", where="dataset", hint=self._alternative())
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
@@ -50,24 +51,22 @@ class HubDataset:
                 yield raw_row(checked_row({column: drop_null_fields(value) for column, value in data.items()}, name, number), name, number)
 
     def _alternative(self) -> str:
-        name = self._reference.name
-        if self._reference.scheme == "ms":
-            download = f"modelscope download --dataset {name} --local_dir data"
-            return f"Download it and name its folder: {download}; or use hf:{name} if Hugging Face has it."
-        return f"Download it and name its files; or use hf:{name} if Hugging Face has it."
+        return f"Download it and name its files; or use hf:{self._reference.name} if Hugging Face has it."
 
     def _load(self) -> Any:
-        if self._options.streaming:
+        there = self._reference.scheme == "ms"
+        place = str(modelscope.folder(self._reference)) if there else self._reference.name
+        if self._options.streaming and not there:
             network.refuse_offline(f"'{self._reference}', to be streamed,")
         with self._errors():
             from datasets import DownloadConfig, load_dataset
 
             try:
                 return load_dataset(
-                    self._reference.name,
+                    place,
                     self._options.subset or None,
                     split=self._options.split,
-                    revision=self._reference.revision or None,
+                    revision=None if there else self._reference.revision or None,
                     streaming=self._options.streaming,
                     download_config=DownloadConfig(local_files_only=network.offline()),
                 )

@@ -14,7 +14,7 @@ class FileOptions(Options):
 class HubOptions(Options):
     """Options of `hub`."""
 
-    path: str = option(..., "Dataset repository: org/name, or hf:org/name@revision.", min_length=1)
+    path: str = option(..., "Dataset repository: org/name, hf:org/name@revision, or ms:org/name.", min_length=1)
     subset: str = option("", "Subset (configuration) of the dataset; may be empty if it has only one.", also=("config_name",))
     split: str = option("train", "Split of the dataset.", min_length=1)
     streaming: bool = option(False, "Stream the rows over the network without downloading the dataset.")

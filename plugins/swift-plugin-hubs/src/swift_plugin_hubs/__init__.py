@@ -32,6 +32,7 @@ def swift_hubs() -> list[HubSpec]:
             name="ms",
             summary="ModelScope",
             schemes=("ms",),
+            owners=("AI-ModelScope", "swift", "iic", "damo", "LLM-Research"),
             switches={"use_hf": False},
             factory=Ref("swift_plugin_hubs.ms:ModelScopeHub"),
             engines=(Engine(requirements=("modelscope>=1.40",)),),
