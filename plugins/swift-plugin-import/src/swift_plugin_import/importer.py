@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol
@@ -13,6 +14,7 @@ from swift_plugin_import.table import Table, table
 from swift_plugin_import.translation import Translation, is_secret
 from swift_plugin_import.vocabulary import Vocabulary
 
+_OWN = {"trl_task", "program", "verb", "environment", "adapted", "completion_only"}  # what importers add to the keys of a file
 GROUP = "swift.importers"
 
 
@@ -56,6 +58,7 @@ class TableImporter:
         found = Translation(self.title)
         self.arrange(keys, found, source)
         self._rest(keys, found)
+        self._unmentioned(keys, found)
         self._defaults(found)
         Vocabulary(found).check()
         return found
@@ -94,6 +97,17 @@ class TableImporter:
                     found.drop(key, value, "it is switched off")
             else:
                 found.refuse(key, value, "no such key is known")
+
+    def _unmentioned(self, keys: Keys, found: Translation) -> None:
+        """List the keys that were read together with others, and of which no setting tells."""
+        origins = " ".join(setting.origin for setting in found.settings.values())
+        listed = {item.key.partition(".")[0] for item in (*found.dropped, *found.impossible)}
+        mentioned = {*re.findall(r"\w+", origins), *listed, *_OWN}
+        for old, new in keys.renamed.items():
+            found.drop(old, None, f"an older name of {new}, which is read")
+        for key, value in keys.taken().items():
+            if key not in mentioned:
+                found.drop(key, value, "it has no value" if value is None else "it is read together with other keys, or says the default")
 
     def _map(self, key: str, value: Any, path: str, found: Translation) -> None:
         names = self.table.values.get(key, {})

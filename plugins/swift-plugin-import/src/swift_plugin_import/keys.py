@@ -17,6 +17,7 @@ class Keys:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = {str(key): scalar(value) for key, value in values.items()}
         self._taken: set[str] = set()
+        self.renamed: dict[str, str] = {}  # older name → newer name
 
     def take(self, key: str, default: Any = None) -> Any:
         """Return the value of a key and mark it as read; `default` if it is missing or null."""
@@ -33,9 +34,14 @@ class Keys:
         """Give a key the name that another version of the tool has for it."""
         if old in self._values and old not in self._taken:
             self._values.setdefault(new, self._values.pop(old))
+            self.renamed[old] = new
 
     def __contains__(self, key: object) -> bool:
         return key in self._values and key not in self._taken
+
+    def taken(self) -> dict[str, Any]:
+        """Return the keys that were read."""
+        return {key: value for key, value in self._values.items() if key in self._taken}
 
     def left(self) -> dict[str, Any]:
         """Return the keys that were not read."""

@@ -11,7 +11,7 @@ from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
 from swift_plugin_import.tools import training_arguments
 from swift_plugin_import.tools.dataset_info import Registered, split_names
-from swift_plugin_import.translation import Translation
+from swift_plugin_import.translation import Translation, is_secret
 from swift_plugin_import.vocabulary import Vocabulary
 
 _PROGRAMS = ("llamafactory-cli", "lmf")
@@ -45,7 +45,8 @@ class LlamaFactory(TableImporter):
                     values = {**(Source.read(file).values or {}), **values} if file else {**values, key: value} if equals else values
                 if processes := command.variables.get("NPROC_PER_NODE"):
                     values["nproc_per_node"] = processes
-                found.append(self.translate(Keys(values), source))
+                secrets = {name: value for name, value in command.variables.items() if is_secret(name, value)}
+                found.append(self.translate(Keys({**values, **secrets}), source))
         return found or super().read(source)
 
     def defaults(self, found: Translation) -> dict[str, Any]:
