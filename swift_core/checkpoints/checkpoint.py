@@ -77,6 +77,11 @@ class Checkpoint:
         """The method that the weights are quantized with; '' if they are not."""
         return str(self.spec.quantization.load()(self.config)) if self.spec.quantization else ""
 
+    @cached_property
+    def head(self) -> str:
+        """The output layer, as in `TaskSpec.head`; '' if it predicts the next token."""
+        return str(self.spec.head.load()(self.folder)) if self.spec.head else ""
+
     @property
     def base(self) -> str:
         """The reference of the base model that an adapter records; '' if it records none."""

@@ -29,6 +29,7 @@ class Manifest:
     base: Mapping[str, str] = field(default_factory=dict)
     family: str = ""  # name of the model family
     dtype: str = ""  # dtype of the weights
+    head: str = ""  # the output layer if it does not predict the next token, as in `TaskSpec.head`
     tuner: Mapping[str, Any] = field(default_factory=dict)  # name and options of the tuner
     quantizer: Mapping[str, Any] = field(default_factory=dict)  # name and options of the quantizer
     loader: Mapping[str, Any] = field(default_factory=dict)  # name and options of what loaded the model that this was made of

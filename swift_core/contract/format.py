@@ -31,6 +31,7 @@ class FormatSpec(Named):
         check_base: (folder, base: `Source`, note) -> None; raises a UsageError if an adapter without a manifest does not fit its base.
         family_from: the JSON file that names the architecture; '' if the model family can't be identified.
         quantization: (contents of config.json) -> the method that the weights are quantized with; '' if they are not.
+        head: (folder) -> the output layer, as in `TaskSpec.head`; '' if it predicts the next token.
         check: (folder) -> None; raises a UsageError if the checkpoint is incomplete or damaged.
     """
 
@@ -45,4 +46,5 @@ class FormatSpec(Named):
     check_base: Ref | None = None
     family_from: str = ""
     quantization: Ref | None = None
+    head: Ref | None = None
     check: Ref | None = None

@@ -184,6 +184,8 @@ class TaskSpec(Spec):
 
     `loss_scope` is what one term of its loss depends on: a token, the tokens of a sample, or all samples of a step. Strategies that
     split sequences over ranks support only losses by token.
+    `head` is the output layer that the model needs: "" for the next token, or "score:N" for N numbers per sequence, where N is a number or
+    the name of the task's option that has it.
     `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_data.inspector.RowInspector`.
     """
 
@@ -192,6 +194,7 @@ class TaskSpec(Spec):
     trainer: Ref
     inspector: Ref | None = None
     loss_scope: Literal["token", "sample", "step"] = "token"
+    head: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

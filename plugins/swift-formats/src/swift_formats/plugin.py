@@ -15,6 +15,7 @@ ADAPTER = FormatSpec(
     adapter=True,
     base=Ref("swift_formats.adapters:base_name"),
     check_base=Ref("swift_formats.adapters:check_base"),
+    head=Ref("swift_formats.head:of_adapter"),
     check=Ref("swift_formats.adapters:check"),
 )
 SAFETENSORS = FormatSpec(
@@ -26,6 +27,7 @@ SAFETENSORS = FormatSpec(
     precedence=40,
     family_from="config.json",
     quantization=Ref("swift_formats.config:quantization_of"),
+    head=Ref("swift_formats.head:of_model"),
     check=Ref("swift_formats.completeness:check"),
 )
 GGUF = FormatSpec(

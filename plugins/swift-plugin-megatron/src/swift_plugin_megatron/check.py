@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from swift_formats.config import quantization_of
-from swift_train.strategy_checks import losses_by_token, missing_engine, unsupported_device
+from swift_train.strategy_checks import language_model_head, losses_by_token, missing_engine, unsupported_device
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
@@ -38,6 +38,7 @@ def problems(run: Run) -> Iterator[Problem]:
         config = Checkpoint.at(run.model.path).config
         yield from _model_problems(config, quantized="quantizer" in run.parts)
         yield from size_problems(choice.make_options(), run.workers, config)
+    yield from language_model_head("megatron", run, "parallel")
     if int(choice.options.get("context", 1)) > 1:
         yield from losses_by_token("context parallelism", run, "parallel.context")
 

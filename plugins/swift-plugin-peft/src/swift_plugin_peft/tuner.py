@@ -13,6 +13,7 @@ import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import save_file
+from swift_train.heads import has_score_head
 from swift_train.tuner_bases import PeftSwitching
 
 from swift_core.contract import SwiftError, UsageError, suggestion
@@ -197,15 +198,15 @@ class PeftTuner(PeftSwitching):
             values["init_lora_weights"] = True
         if isinstance(options, Ia3Options):
             return self._ia3(config_class, values, model, family)
-        values |= self._common_values(config_class)
+        values |= self._common_values(config_class, model)
         return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
 
     def _ia3(self, config_class: Any, values: dict[str, Any], model: Module, family: ModelFamily) -> Any:
         if self.options.targets == "auto":  # PEFT has a table of key, value and feed-forward layers per architecture
             del values["feedforward_modules"]
-            return config_class(**values, **self._common_values(config_class), target_modules=None)
+            return config_class(**values, **self._common_values(config_class, model), target_modules=None)
         values["feedforward_modules"] = values["feedforward_modules"] or []
-        values |= self._common_values(config_class)
+        values |= self._common_values(config_class, model)
         return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
 
     def _targets(self, model: Module, family: ModelFamily, method: PeftConfig) -> list[str] | str:
@@ -215,7 +216,7 @@ class PeftTuner(PeftSwitching):
             untie(model, selection.tied)
         return selection.targets
 
-    def _common_values(self, config_class: Any) -> dict[str, Any]:
+    def _common_values(self, config_class: Any, model: Module) -> dict[str, Any]:
         known = {field.name for field in dataclasses.fields(config_class)} - _MANAGED_FIELDS
         for name in self.options.config:
             if name not in known:
@@ -225,7 +226,8 @@ class PeftTuner(PeftSwitching):
                     where=f"tuner.config.{name}",
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
-        return {"task_type": "CAUSAL_LM", "modules_to_save": self.options.modules_to_save or None, **self.options.config}
+        kind = "SEQ_CLS" if has_score_head(model) else "CAUSAL_LM"  # with SEQ_CLS, PEFT trains and saves the head with the adapter
+        return {"task_type": kind, "modules_to_save": self.options.modules_to_save or None, **self.options.config}
 
 
 def _check_dora_magnitudes(adapted: Module) -> None:

@@ -1,4 +1,4 @@
-"""Preference tasks: DPO with its losses, KTO, ORPO, CPO and SimPO."""
+"""Preference tasks: DPO with its losses, KTO, ORPO, CPO, SimPO and reward models."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def swift_tasks() -> list[TaskSpec]:
             rows=("label",),
             loss_scope="step",
         ),
+        _task("rewards:Rm", name="rm", summary="Train a reward model on preference pairs", also=("reward",), head="score:1"),
         _task("tasks:Orpo", name="orpo", summary="Train on preference pairs by odds ratio, without a reference policy"),
         _task("tasks:Cpo", name="cpo", summary="Train on preference pairs without a reference policy (CPO, SimPO)"),
     ]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+<<<<<<< HEAD
 from swift_train.options import TRUNCATIONS, SftOptions
+=======
+from swift_train.options import ScoreOptions, SftOptions
+>>>>>>> 35d43dab (Heads of scores as a fact of the task; reward models and classifiers)
 
 from swift_core.options import option
 
@@ -58,3 +62,11 @@ class CpoOptions(PairOptions):
     cpo_alpha: float = option(1.0, "Weight of the negative log-likelihood of the chosen answer.", ge=0)
     simpo_gamma: float = option(0.5, "Target reward margin of the loss simpo.", ge=0)
     label_smoothing: float = option(0.0, "Probability that the labels of a pair are swapped.", ge=0, lt=0.5)
+
+
+class RmOptions(ScoreOptions):
+    """Options of `swift rm`."""
+
+    center_rewards_coefficient: float = option(
+        0.0, "Weight of the squared sum of a pair's two scores, added to the loss so that the scores have a mean of 0.", ge=0
+    )

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_formats.generation_config import readable_generation_config, repaired_generation_config
 from swift_train.auto_classes import register
+from swift_train.heads import SCORE, return_scores_by_position
 from swift_train.processors import tokenizer_of
 from swift_train.roles import Loaded, Loading
 from swift_train.weights import check_weights
 
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import SwiftError, UsageError
 from swift_plugin_transformers.config_checks import check_eos_token_ids, check_rope_types
 from swift_plugin_transformers.finite import check_finite
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from swift_core.contract import ModelFamily
 
 log = logging.getLogger(__name__)
+_KEYS = ("missing_keys", "unexpected_keys")
 
 
 class TransformersLoader:
@@ -47,6 +50,9 @@ class TransformersLoader:
         register(family)
         multimodal = family.modalities != ("text",)
         model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
+        labels = {"num_labels": loading.head} if loading.head else {}
+        if labels:
+            model_class = transformers.AutoModelForSequenceClassification
         media = multimodal and has_processor(checkpoint)
         processor_class: Any = transformers.AutoProcessor if media else transformers.AutoTokenizer
         common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": loading.trust_remote_code}
@@ -69,10 +75,10 @@ class TransformersLoader:
             if not file:
                 processor = prefer_tokenizer_json(processor, folder, common)
             if loading.device == "meta":
-                config = transformers.AutoConfig.from_pretrained(folder, **common)
+                config = transformers.AutoConfig.from_pretrained(folder, **common, **labels)
                 with torch.device("meta"):
                     model = model_class.from_config(config, dtype=kind, trust_remote_code=loading.trust_remote_code, **attention)
-                return Loaded(model, with_pad_token(processor))
+                return _loaded(model, processor, loading)
             generation, left_out = readable_generation_config(folder, transformers.GenerationConfig)
             if left_out:
                 log.warning("%s: %s", folder / "generation_config.json", left_out)
@@ -87,19 +93,33 @@ class TransformersLoader:
                 **common,
                 **attention,
                 **arguments,
+                **labels,
             )
         except (ImportError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise loading_error(error, folder) from error
-        check_loaded(info, folder)
+        check_loaded(_without_heads(info) if labels and not Checkpoint.at(folder).head else info, folder)
         if file:
             check_all_tensors_loaded(model, read_gguf(file), file)
         check_finite(model, folder)
         check_eos_token_ids(folder, model.config.get_text_config().vocab_size)
-        if note := repaired_generation_config(model.generation_config):
+        if not labels and (note := repaired_generation_config(model.generation_config)):
             log.warning("%s: %s", folder / "generation_config.json", note)
         if file and "quantization_config" in model.config.to_dict():  # transformers marks it as quantized even if it was dequantized
             model.hf_quantizer.remove_quantization_config(model)
-        return Loaded(model.eval(), with_pad_token(processor))
+        return _loaded(model.eval(), processor, loading)
+
+
+def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
+    processor = with_pad_token(processor)
+    if loading.head:
+        return_scores_by_position(model, tokenizer_of(processor).pad_token_id)
+    return Loaded(model, processor)
+
+
+def _without_heads(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `check_loaded` checks for a language model that is loaded with a new head of scores."""
+    kept = {name: [key for key in info[name] if not key.startswith((f"{SCORE}.", "lm_head."))] for name in _KEYS}
+    return {**info, **kept}
 
 
 def has_processor(folder: Path) -> bool:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
+<<<<<<< HEAD
 from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
 from swift_serve.other_tools import IGNORED, SPELLINGS, UNSUPPORTED
+=======
+from swift_core.checkpoints import Checkpoint
+from swift_core.contract import Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
+
+_SPELLINGS = {"infer_backend": "backend"}
+>>>>>>> 35d43dab (Heads of scores as a fact of the task; reward models and classifiers)
 
 SERVE = VerbSpec(
     name="serve",
@@ -55,6 +63,17 @@ INFER = replace(
 def swift_verbs() -> list[VerbSpec]:
     """Return serve, ask and infer."""
     return [SERVE, ASK, INFER]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Refuse checkpoints that are no language models where they would be served or evaluated as one."""
+    if run.parts.keys() & {"backend", "evaluator"}:
+        for where, source in {"model": run.model, **{f"adapter.{name}": source for name, source in run.adapters.items()}}.items():
+            if source and Checkpoint.at(source.path).head:
+                hint = "Load it with transformers: AutoModelForSequenceClassification."
+                message = "this model scores texts (reward model or classifier); it can't generate any"
+                yield Problem(code="SERVE-089", where=where, message=message, hint=hint)
 
 
 @hookimpl

@@ -16,6 +16,7 @@ from swift_core.plugins import registry
 from swift_core.runs import recorded_loader
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
+from swift_train.heads import head_of_run, size_of_head
 from swift_train.plugin import LOAD
 from swift_train.roles import Loaded, Loading, RemarkingTuner
 from swift_train.weights import stored_dtype
@@ -55,6 +56,7 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, ar
         attention=run.options.get("attention", "auto"),
         trust_remote_code=bool(run.options.get("trust_remote_code")),
         arguments={**(quantizer.build().load_arguments(family, dtype) if quantizer else {}), **(arguments or {})},
+        head=size_of_head(head_of_run(run)),
     )
     loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, loading)
     _decompress(loaded.model)

@@ -11,10 +11,10 @@ from swift_train.patched_templates import patched_templates
 from swift_train.processors import tokenizer_of
 
 if TYPE_CHECKING:
-    from swift_train.options import SftOptions
+    from swift_train.options import ChatOptions
 
 
-def use_template(processor: Any, options: SftOptions) -> None:
+def use_template(processor: Any, options: ChatOptions) -> None:
     """Set the chat template of a tokenizer or processor as the options `chat_template` and `template_variables` say.
 
     Variables are assigned inside the template itself, so that any server of the checkpoint renders conversations as training did.

@@ -22,10 +22,11 @@ from swift_train.checkpoints import run_on_all_ranks
 from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
 from swift_train.disk_space import check_disk_space, copy_model, training_size
+from swift_train.heads import head_of_run
 from swift_train.loader_record import loader_record_of
 from swift_train.loop import Loop
 from swift_train.masks import pieces
-from swift_train.options import SftOptions, peak_learning_rate
+from swift_train.options import ChatOptions, peak_learning_rate
 from swift_train.placement_report import write_report
 from swift_train.processors import tokenizer_of
 from swift_train.reference import add_columns
@@ -155,7 +156,7 @@ def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:
     """Return how the run's rows become samples for its model."""
     tokenizer = tokenizer_of(shapes.processor)
     fix_date(tokenizer, run.date)
-    if isinstance(task.options, SftOptions):
+    if isinstance(task.options, ChatOptions):
         use_template(shapes.processor, task.options)
     data = run.options.get("data", {})
     media = Path(data["media_folder"]) if data.get("media_folder") else None
@@ -272,6 +273,7 @@ class _Trainer:
             base={"reference": base.reference, "hash": base.hash, "path": base.path},
             family=base.family,
             dtype=str(run.options.get("dtype", "auto")),
+            head=head_of_run(run),
             tuner={"name": tuner.name, "plugin": tuner.plugin, "options": dict(tuner.options)},
             quantizer={"name": quantizer.name, "plugin": quantizer.plugin, "options": dict(quantizer.options)} if quantizer else {},
             loader=loader_record_of(run.parts.get("loader")),

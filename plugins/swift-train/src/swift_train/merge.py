@@ -65,7 +65,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         loaded = load_dequantized(run, quantizer_of(last), device, Path(scratch))
         report.progress("merge", 1, 4, unit="stages")
         processor = _processor(last, loaded.processor)
-        limits = limits_of(run)
+        limits = limits_of(run) if loaded.model.can_generate() else {}  # scores of the prompts are compared, and no probabilities
         rows = held_out_text(tokenizer_of(processor), limits["tokens"]) if limits else []
         inputs = encode_prompts(processor)
         model, folded = _fold(run, loaded.model, inputs, rows, Path(scratch))
@@ -179,6 +179,7 @@ def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], p
         base={"reference": source.reference, "hash": source.hash, "path": source.path},
         family=family_of(source).name,
         dtype=str(figures["dtype"]),
+        head=Checkpoint.at(sources[-1].path).head,
         tuner={**(last.tuner if last else {"name": "lora"}), "merged": merged},
         quantizer={},
         loader=loader_record_of(run.parts.get("loader")),

@@ -161,15 +161,9 @@ class MaskOptions(Options):
     )
 
 
-class SftOptions(TrainOptions):
-    """Options of `swift sft`."""
+class ChatOptions(TrainOptions):
+    """Options of every task on conversations."""
 
-    truncation: Truncation = option(
-        "error",
-        "How to handle rows longer than max_length: error, cut on the left or right, split into pieces, or drop the row.",
-        also=("truncation_strategy",),
-        values=TRUNCATIONS,
-    )
     chat_template: str = option(
         "",
         "Chat template (Jinja file) that replaces the checkpoint's own and is saved with the result; or the name of a bundled one: "
@@ -179,7 +173,6 @@ class SftOptions(TrainOptions):
     template_variables: dict[str, bool | int | float | str] = option(
         dict, "Variables of the chat template, as JSON; they are set in the saved template.", also=("chat_template_kwargs",)
     )
-    mask: MaskOptions = option(MaskOptions, "Which tokens are supervised.")
 
     @field_validator("system")
     @classmethod
@@ -188,12 +181,35 @@ class SftOptions(TrainOptions):
         return Path(value).read_text(encoding="utf-8").strip() if value.endswith(".txt") and Path(value).is_file() else value
 
 
+class SftOptions(ChatOptions):
+    """Options of `swift sft`."""
+
+    truncation: Truncation = option(
+        "error",
+        "How to handle rows longer than max_length: error, cut on the left or right, split into pieces, or drop the row.",
+        also=("truncation_strategy",),
+        values=TRUNCATIONS,
+    )
+    mask: MaskOptions = option(MaskOptions, "Which tokens are supervised.")
+
+
 class PretrainOptions(TrainOptions):
     """Options of `swift pretrain`."""
 
     truncation: Truncation = option(
         "split",
         "How to handle texts longer than max_length: split into pieces, error, cut on the left or right, or drop the text.",
+        also=("truncation_strategy",),
+        values=TRUNCATIONS,
+    )
+
+
+class ScoreOptions(ChatOptions):
+    """Options of every task that trains scores of conversations, which are those at the last token."""
+
+    truncation: Literal["error", "left", "drop"] = option(
+        "error",
+        "How to handle a conversation longer than max_length: error, cut on the left, or drop the row.",
         also=("truncation_strategy",),
         values=TRUNCATIONS,
     )

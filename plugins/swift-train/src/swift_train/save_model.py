@@ -11,13 +11,15 @@ from typing import Any
 import torch
 
 from swift_core.contract import Run
+from swift_train.heads import has_score_head, return_scores_by_position
 from swift_train.template_facts import generation_config
 
 
 def write_model(folder: Path, model: Any, processor: Any) -> None:
     """Write a transformers model and its processor, with a generation config that also stops at the chat template's end-of-turn token."""
     _untie_if_different(model)
-    model.generation_config = generation_config(model, processor)
+    if model.can_generate():
+        model.generation_config = generation_config(model, processor)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
@@ -30,6 +32,8 @@ def unquantized_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = No
     fresh = type(model)(config).to(model.dtype)
     fresh.load_state_dict(weights or model.state_dict())
     fresh.generation_config = model.generation_config
+    if has_score_head(fresh):
+        return_scores_by_position(fresh, config.get_text_config().pad_token_id)
     return fresh.to(model.device).eval()
 
 

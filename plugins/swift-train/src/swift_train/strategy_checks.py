@@ -48,6 +48,13 @@ def quantized_weights(who: str, run: Run) -> Iterator[Problem]:
         yield Problem(code="PARALLEL-061", where="parallel", message=f"{who} can't shard the model's quantized weights ({form})", hint=hint)
 
 
+def language_model_head(who: str, run: Run, where: str) -> Iterator[Problem]:
+    """Yield a problem if the task needs a head of scores."""
+    if "task" in run.parts and registry().spec(run.part("task"), TaskSpec).head:
+        message = f"{who} supports only the head of a language model, and '{run.part('task').name}' trains scores"
+        yield Problem(code="PARALLEL-063", where=where, message=message, hint="Use --parallel ddp or fsdp.")
+
+
 def losses_by_token(who: str, run: Run, where: str) -> Iterator[Problem]:
     """Yield a problem if a term of the task's loss depends on several tokens, which may be on different ranks."""
     scope = registry().spec(run.part("task"), TaskSpec).loss_scope if "task" in run.parts else "token"

@@ -111,7 +111,12 @@ def generation_config(model: Any, processor: Any) -> Any:
 
 
 def generation_facts(model: Any, processor: Any) -> dict[str, Any]:
-    """Return the generation config's non-default values for the manifest: an adapter folder has no generation_config.json."""
+    """Return the generation config's non-default values for the manifest: an adapter folder has no generation_config.json.
+
+    Empty for a model that does not generate.
+    """
+    if not model.can_generate():
+        return {}
     values = generation_config(model, processor).to_diff_dict()
     return {name: value for name, value in values.items() if name not in ("transformers_version", "_from_model_config")}
 

@@ -1,0 +1,90 @@
+"""Labels of rows as columns of numbers, and their encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_data.rows import ChatRow, LabelRow, normalise
+from swift_train.score_task import ConversationEncoder
+
+from swift_core.contract import UsageError
+
+if TYPE_CHECKING:
+    from swift_train.tokenise import Encoded, SupervisedText
+    from transformers import PreTrainedTokenizerBase
+
+    from swift_core.contract import RawRow
+    from swift_plugin_classification.options import ProblemType
+
+
+class LabelledEncoder(ConversationEncoder):
+    """Encode a label row: the conversation, and its label as columns: the class, or a target of each class."""
+
+    rows, grouped = "label", False
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], media: Path | None, problem_type: ProblemType, num_labels: int
+    ) -> None:
+        super().__init__(tokenizer, stops, media)
+        self.settings = {**self.settings, "problem_type": problem_type, "num_labels": num_labels}
+        self.columns = column_names(problem_type, num_labels)
+        self._problem_type, self._num_labels = problem_type, num_labels
+
+    def texts(self, raw: RawRow) -> list[SupervisedText]:
+        """Return the text of the conversation."""
+        row = normalise(raw, ("label",), media_folder=self.media)
+        assert isinstance(row, LabelRow)
+        try:
+            found = targets(row.label, self._problem_type, self._num_labels)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"the label is {row.label!r}; {self._problem_type} needs {_NEEDS[self._problem_type].format(self._num_labels)}",
+                code="PLUGIN-031",
+                where=f"{raw.file}, row {raw.number}",
+                hint="Correct it, or set --num-labels or --problem-type.",
+            ) from None
+        chat = ChatRow(row.messages, row.tools, variables=row.variables, unread=row.unread)
+        self.unread.add(chat)
+        return [self.text(chat, found)]
+
+    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
+        """Check that the sequence is scored at its last token."""
+        self.check_scored(sequences)
+
+
+_NEEDS = {
+    "single_label_classification": "the number of a class, below {}",
+    "multi_label_classification": "a list of numbers of classes, below {}",
+    "regression": "{} number(s)",
+}
+
+
+def column_names(problem_type: ProblemType, num_labels: int) -> tuple[str, ...]:
+    """Return the names of the columns: one for a class, or one for each target."""
+    if problem_type == "single_label_classification":
+        return ("label",)
+    return tuple(f"label_{number}" for number in range(num_labels))
+
+
+def targets(label: Any, problem_type: ProblemType, num_labels: int) -> tuple[float, ...]:
+    """Return the numbers of the columns. Raises TypeError or ValueError if the label has another form."""
+    if problem_type == "regression":
+        numbers = tuple(float(value) for value in (label if isinstance(label, list) else [label]))
+        if len(numbers) != num_labels:
+            raise ValueError(label)
+        return numbers
+    if problem_type == "single_label_classification":
+        return (float(_class(label, num_labels)),)
+    if not isinstance(label, list):
+        raise TypeError(label)
+    classes = {_class(value, num_labels) for value in label}
+    return tuple(float(number in classes) for number in range(num_labels))
+
+
+def _class(value: Any, num_labels: int) -> int:
+    number = int(value)
+    if number != float(value) or not 0 <= number < num_labels:
+        raise ValueError(value)
+    return number

@@ -1,0 +1,49 @@
+"""Sequence classification and regression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from swift_train.score_task import ScoreTask
+from swift_train.tasks import Loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from swift_plugin_classification.labels import LabelledEncoder, column_names
+
+if TYPE_CHECKING:
+    from swift_train.batches import Micro
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from swift_plugin_classification.options import SequenceClassificationOptions
+
+
+class SequenceClassification(ScoreTask):
+    """Cross entropy, binary cross entropy or squared error of the scores of conversations, as transformers' classifiers compute them."""
+
+    def __init__(self, options: SequenceClassificationOptions) -> None:
+        self.options = options
+        self.truncation: str = options.truncation
+
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> LabelledEncoder:
+        """Return the encoder of label rows, which uses the model's chat template."""
+        return LabelledEncoder(tokenizer, stops, media, self.options.problem_type, self.options.num_labels)
+
+    def loss(self, output: Tensor, micro: Micro) -> Loss:
+        """Return the sum of the losses of the rows; with the accuracy (of all classes of a row), or the mean squared error."""
+        scores, weights, kind = output.float(), micro.sample_weights, self.options.problem_type
+        columns = torch.stack([micro.columns[name] for name in column_names(kind, self.options.num_labels)], -1)
+        if kind == "single_label_classification":
+            labels = columns[:, 0].long()
+            losses = cross_entropy(scores, labels, reduction="none")
+            metric = {"accuracy": (scores.argmax(-1) == labels).float()}
+        elif kind == "multi_label_classification":
+            losses = binary_cross_entropy_with_logits(scores, columns, reduction="none").mean(-1)
+            metric = {"accuracy": ((scores > 0) == (columns > 0)).all(-1).float()}
+        else:
+            losses = (scores - columns).square().mean(-1)
+            metric = {"mse": losses.detach()}
+        return Loss((losses * weights).sum(), {name: ((value * weights).sum(), weights.sum()) for name, value in metric.items()})
