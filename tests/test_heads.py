@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import UsageError
-from swift_core.options import Settings
-from swift_core.plugins import verb_named
-from swift_core.runs import resolve
+from swift_core.contract import Settings, UsageError
+from swift_core.plugins.verb_names import verb_named
+from swift_core.runs.resolution import resolve
 
 
 @pytest.fixture
