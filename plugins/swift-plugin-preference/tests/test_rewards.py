@@ -149,6 +149,22 @@ def test_a_head_of_another_task_is_refused(tiny_model, trained, rows, tmp_path):
     assert error.value.code == "TRAIN-128"
 
 
+def test_an_adapter_without_the_head_is_refused(tiny_model, rows, tmp_path):
+    run_training(training_run(tiny_model, rows, task="dpo", batch_size=4, **{**SETTINGS, "max_steps": 1}), tmp_path / "dpo")
+    run = training_run(tiny_model, rows, task="rm", **SETTINGS)
+    with pytest.raises(UsageError) as error:
+        run_training(replace(run, adapters={"default": source(tmp_path / "dpo" / "output")}), tmp_path / "run")
+    assert error.value.code == "TRAIN-128"
+
+
+def test_the_weights_of_the_head_depend_on_the_seed_alone(tiny_model, rows, tmp_path):
+    options = {"task": "rm", "batch_size": 4, "max_steps": 1, "shuffle": False}
+    runs = [training_run(tiny_model, rows, seed=seed, **options) for seed in (1, 1, 2)]
+    one, same, other = ([line["rewards/chosen"] for line in run_training(run, tmp_path / str(n))] for n, run in enumerate(runs))
+    assert one == same
+    assert one != other
+
+
 def test_a_margin_that_is_no_number_is_refused(tiny_model, tmp_path):
     rows = write_rows(tmp_path / "rows.jsonl", [ROWS[0], {**ROWS[1], "margin": "large"}])
     with pytest.raises(UsageError) as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_formats.generation_config import readable_generation_config, repaired_generation_config
 from swift_train.auto_classes import register
-from swift_train.heads import SCORE, return_scores_by_position
+from swift_train.heads import SCORE, accept_logits_to_keep
 from swift_train.processors import tokenizer_of
 from swift_train.roles import Loaded, Loading
 from swift_train.weights import check_weights
@@ -112,7 +112,7 @@ class TransformersLoader:
 def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
     processor = with_pad_token(processor)
     if loading.head:
-        return_scores_by_position(model, tokenizer_of(processor).pad_token_id)
+        accept_logits_to_keep(model, tokenizer_of(processor).pad_token_id)
     return Loaded(model, processor)
 
 

@@ -1,15 +1,13 @@
 """The output layer of a run's model: that of a language model, or `score`, which gives N numbers for each position.
 
-transformers' sequence classifiers return the numbers of one position of each padded row. Rows are concatenated here, so the classifier's
-forward pass is replaced by one that returns the numbers of the positions in `logits_to_keep`. Its weights and files stay transformers'.
+transformers' sequence classifiers return the numbers of one position of each padded row. Rows are concatenated in training, so the
+classifier's forward pass also takes the positions, as `logits_to_keep`. Its weights and files stay transformers'.
 """
 
 from __future__ import annotations
 
 from types import MethodType
 from typing import TYPE_CHECKING, Any
-
-from torch import nn
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import TaskSpec, UsageError
@@ -37,13 +35,17 @@ def head_of_run(run: Run) -> str:
     Raises:
         UsageError: they have different ones.
     """
-    stored = {source.path: head for source in _sources(run) if (head := Checkpoint.at(source.path).head)}
-    asked = head_of_task(run.parts["task"]) if "task" in run.parts else next(iter(stored.values()), "")
+    adapters = {source.path: Checkpoint.at(source.path).head for source in run.adapters.values()}
+    models = {run.model.path: head} if run.model and (head := Checkpoint.at(run.model.path).head) else {}
+    if "task" in run.parts:
+        asked, who, stored = head_of_task(run.parts["task"]), f"the task '{run.parts['task'].name}'", {**adapters, **models}
+    else:
+        stored = {path: head for path, head in {**adapters, **models}.items() if head}
+        asked, who = next(iter(stored.values()), ""), next(iter(stored), "")
     for path, head in stored.items():
         if head != asked:
-            wanted = f"needs {describe(asked)}" if "task" in run.parts else f"is used with {describe(asked)}"
-            hint = "Use the model that it was made from."
-            raise UsageError(f"it has {describe(head)}, and {wanted}", code="TRAIN-128", where=path, hint=hint)
+            hint = "Use the model and the task that it was trained with."
+            raise UsageError(f"it has {_described(head)}, and {who} has {_described(asked)}", code="TRAIN-128", where=path, hint=hint)
     return asked
 
 
@@ -52,18 +54,15 @@ def size_of_head(head: str) -> int:
     return int(head.partition(":")[2] or 0)
 
 
-def describe(head: str) -> str:
-    """Return the name of a head for messages."""
-    return f"a head of {size_of_head(head)} scores" if head else "the head of a language model"
-
-
 def has_score_head(model: Module) -> bool:
     """Return whether a transformers model has a head of scores in place of that of a language model."""
-    return isinstance(getattr(model, SCORE, None), nn.Module)
+    from torch.nn import Module
+
+    return isinstance(getattr(model, SCORE, None), Module)
 
 
-def return_scores_by_position(model: Any, pad_token_id: int) -> None:
-    """Replace a sequence classifier's forward pass by one that returns the scores of all positions, or of those in `logits_to_keep`.
+def accept_logits_to_keep(model: Any, pad_token_id: int) -> None:
+    """Let a sequence classifier's forward pass take `logits_to_keep`, and return the scores at these positions of one concatenated row.
 
     Args:
         model: a transformers model, on any device.
@@ -72,21 +71,24 @@ def return_scores_by_position(model: Any, pad_token_id: int) -> None:
     Raises:
         UsageError: the architecture's classifier is not a single linear layer on the last hidden states.
     """
-    if not isinstance(getattr(model, SCORE, None), nn.Linear):
+    from torch.nn import Linear
+
+    if not isinstance(getattr(model, SCORE, None), Linear):
         name = type(model).__name__
         raise UsageError(f"{name} has no linear output layer '{SCORE}'", code="TRAIN-129", where="model", hint="Use a decoder model.")
     model.config.get_text_config().pad_token_id = pad_token_id
-    model.forward = MethodType(_scores, model)
+    model.forward = MethodType(_forward, model)
 
 
-def _scores(self: Any, input_ids: Tensor | None = None, *, logits_to_keep: Tensor | None = None, **arguments: Any) -> Any:
+def _forward(self: Any, input_ids: Tensor | None = None, *, logits_to_keep: Tensor | None = None, **arguments: Any) -> Any:
     from transformers.modeling_outputs import SequenceClassifierOutput
 
+    if logits_to_keep is None:
+        return type(self).forward(self, input_ids, **arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     states = getattr(self, self.base_model_prefix)(input_ids=input_ids, **given).last_hidden_state
-    kept = states if logits_to_keep is None else states.index_select(1, logits_to_keep)
-    return SequenceClassifierOutput(logits=getattr(self, SCORE)(kept))
+    return SequenceClassifierOutput(logits=getattr(self, SCORE)(states.index_select(1, logits_to_keep)))
 
 
-def _sources(run: Run) -> list[Any]:
-    return [*run.adapters.values(), *([run.model] if run.model else ())]
+def _described(head: str) -> str:
+    return f"a head of {size_of_head(head)} scores" if head else "the head of a language model"

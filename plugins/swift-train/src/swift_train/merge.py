@@ -25,6 +25,7 @@ from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
 from swift_train.devices import pick_device
+from swift_train.heads import head_of_run
 from swift_train.loader_record import loader_record_of
 from swift_train.merge_verification import check_divergence, check_logits, encode_prompts, max_difference, prompt_logits
 from swift_train.processors import tokenizer_of
@@ -179,7 +180,7 @@ def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], p
         base={"reference": source.reference, "hash": source.hash, "path": source.path},
         family=family_of(source).name,
         dtype=str(figures["dtype"]),
-        head=Checkpoint.at(sources[-1].path).head,
+        head=head_of_run(run),
         tuner={**(last.tuner if last else {"name": "lora"}), "merged": merged},
         quantizer={},
         loader=loader_record_of(run.parts.get("loader")),
