@@ -25,7 +25,7 @@ from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
 from swift_train.devices import pick_device
-from swift_train.heads import head_of_run
+from swift_train.heads import has_score_head, head_of_run
 from swift_train.loader_record import loader_record_of
 from swift_train.merge_verification import check_divergence, check_logits, encode_prompts, max_difference, prompt_logits
 from swift_train.processors import tokenizer_of
@@ -66,7 +66,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         loaded = load_dequantized(run, quantizer_of(last), device, Path(scratch))
         report.progress("merge", 1, 4, unit="stages")
         processor = _processor(last, loaded.processor)
-        limits = limits_of(run) if loaded.model.can_generate() else {}  # scores of the prompts are compared, and no probabilities
+        limits = {} if has_score_head(loaded.model) else limits_of(run)  # scores have no probabilities to compare on a text
         rows = held_out_text(tokenizer_of(processor), limits["tokens"]) if limits else []
         inputs = encode_prompts(processor)
         model, folded = _fold(run, loaded.model, inputs, rows, Path(scratch))
