@@ -10,6 +10,7 @@ from swift_train.testing import on_ranks, run_training, training_run, write_rows
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from swift_core.checkpoints import Checkpoint
+from swift_core.contract import RawRow
 from swift_core.contract.errors import UsageError
 
 SETTINGS = {"max_steps": 3, "learning_rate": 3e-3, "max_grad_norm": 0.0, "shuffle": False, "schedule": "constant"}
@@ -92,6 +93,17 @@ def test_other_labels_are_refused_with_their_row(tiny_model, tmp_path, kind, lab
     with pytest.raises(UsageError) as error:
         run_training(training_run(tiny_model, file, task="seq-cls", num_labels=3, problem_type=kind, **SETTINGS), tmp_path / "run")
     assert "row 2" in error.value.where
+
+
+def test_the_system_prompt_of_the_options_is_in_the_text(tiny_model):
+    from swift_plugin_classification.options import SequenceClassificationOptions
+    from swift_plugin_classification.task import SequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    encoder = SequenceClassification(SequenceClassificationOptions(system="Rate it.")).encoder(tokenizer)
+    (text,) = encoder.texts(RawRow({"messages": [{"role": "user", "content": "Fine."}], "label": 1}, "rows", 1))
+    assert "Rate it." in text.text
+    assert text.columns == (1.0,)
 
 
 def test_a_checkpoint_with_another_number_of_labels_is_refused(tiny_model, tmp_path):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from swift_core.contract import RawRow
-    from swift_plugin_classification.options import ProblemType
+    from swift_plugin_classification.options import ProblemType, SequenceClassificationOptions
 
 
 class LabelledEncoder(ConversationEncoder):
@@ -25,12 +25,12 @@ class LabelledEncoder(ConversationEncoder):
     rows, grouped = "label", False
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], media: Path | None, problem_type: ProblemType, num_labels: int
+        self, tokenizer: PreTrainedTokenizerBase, options: SequenceClassificationOptions, stops: Sequence[str], media: Path | None
     ) -> None:
-        super().__init__(tokenizer, stops, media)
-        self.settings = {**self.settings, "problem_type": problem_type, "num_labels": num_labels}
-        self.columns = column_names(problem_type, num_labels)
-        self._problem_type, self._num_labels = problem_type, num_labels
+        super().__init__(tokenizer, options, stops, media)
+        self._problem_type, self._num_labels = options.problem_type, options.num_labels
+        self.settings = {**self.settings, "problem_type": self._problem_type, "num_labels": self._num_labels}
+        self.columns = column_names(self._problem_type, self._num_labels)
 
     def texts(self, raw: RawRow) -> list[SupervisedText]:
         """Return the text of the conversation."""

@@ -30,7 +30,7 @@ class SequenceClassification(ScoreTask):
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> LabelledEncoder:
         """Return the encoder of label rows, which uses the model's chat template."""
-        return LabelledEncoder(tokenizer, stops, media, self.options.problem_type, self.options.num_labels)
+        return LabelledEncoder(tokenizer, self.options, stops, media)
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the rows; with the accuracy (of all classes of a row), or the mean squared error."""

@@ -58,7 +58,7 @@ class Rm(ScoreTask):
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> RewardEncoder:
         """Return the encoder of preference rows, which uses the model's chat template."""
-        return RewardEncoder(tokenizer, stops, media)
+        return RewardEncoder(tokenizer, self.options, stops, media)
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the pairs, and metrics."""

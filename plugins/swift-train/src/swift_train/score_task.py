@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from swift_data.rows.conversations import with_default_system
 
 from swift_core.contract import UsageError
 from swift_train.mask_check import MaskError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from swift_train.batches import Micro
+    from swift_train.options import ChatOptions
     from swift_train.samples import Samples
 
 
@@ -56,16 +58,16 @@ class ConversationEncoder:
 
     rows: ClassVar[str]
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], media: Path | None) -> None:
-        self.tokeniser = LastToken(tokenizer)
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: Path | None) -> None:
+        self.tokeniser, self._system = LastToken(tokenizer), options.system
         date = date_of(tokenizer) if renders_date(tokenizer) else ""
-        self.settings: Mapping[str, Any] = {"rows": self.rows, "scored": "last token", "date": date}
+        self.settings: Mapping[str, Any] = {"rows": self.rows, "scored": "last token", "date": date, "system": self._system}
         self.encode, self.media = ChatEncoder(tokenizer, MaskOptions(turns="everything"), stops), media
         self.unread = UnreadFields(self.encode.template)
 
     def text(self, row: ChatRow, columns: tuple[float, ...] = ()) -> SupervisedText:
         """Return the text of a conversation, with columns."""
-        (text,) = self.encode(row)
+        (text,) = self.encode(replace(row, messages=with_default_system(row.messages, self._system)))
         return text._replace(columns=columns)
 
     def check_scored(self, sequences: Sequence[Encoded]) -> None:
