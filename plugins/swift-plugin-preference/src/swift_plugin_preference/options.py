@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-<<<<<<< HEAD
-from swift_train.options import TRUNCATIONS, SftOptions
-=======
-from swift_train.options import ScoreOptions, SftOptions
->>>>>>> 35d43dab (Heads of scores as a fact of the task; reward models and classifiers)
+from swift_train.options import TRUNCATIONS, ScoreOptions, SftOptions
 
 from swift_core.options import option
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-<<<<<<< HEAD
-from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
-from swift_serve.other_tools import IGNORED, SPELLINGS, UNSUPPORTED
-=======
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
-
-_SPELLINGS = {"infer_backend": "backend"}
->>>>>>> 35d43dab (Heads of scores as a fact of the task; reward models and classifiers)
+from swift_serve.other_tools import IGNORED, SPELLINGS, UNSUPPORTED
 
 SERVE = VerbSpec(
     name="serve",
