@@ -56,6 +56,8 @@ LINES = [
     "rlhf --rlhf_type dpo --model MODEL --tuner_type lora --dataset PAIRS --beta 0.1 --rpo_alpha 0.1 --loss_type sigmoid",
     "rlhf --rlhf_type dpo --model MODEL --dataset PAIRS --loss_type sigmoid sft --loss_weights 1 0.1 --label_smoothing 0.1",
     "rlhf --rlhf_type orpo --model MODEL --tuner_type full --dataset PAIRS --beta 0.1 --dataset_num_proc 4",
+    "rlhf --rlhf_type rm --model MODEL --dataset PAIRS --center_rewards_coefficient 0.01",
+    "seq-cls --model MODEL --dataset PAIRS --num_labels 3 --problem_type multi_label_classification",
     "rlhf --rlhf_type cpo --model MODEL --dataset PAIRS --cpo_alpha 1.0 --loss_type simpo --simpo_gamma 0.5",
     # infer
     "infer --adapters ADAPTER --stream true --temperature 0 --max_new_tokens 2048",
@@ -203,7 +205,7 @@ def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
     [
         ("sft --model MODEL --dataset ROWS --report_to wandb", "metrics.jsonl"),
         ("sft --model MODEL --dataset ROWS --freeze_vit false", "image encoder"),
-        ("sft --model MODEL --dataset ROWS --task_type seq_cls", "only generation"),
+        ("sft --model MODEL --dataset ROWS --task_type seq_cls", "swift seq-cls"),
         ("sft --model MODEL --dataset ROWS --model_name x", "--dataset identity"),
         ("sft --model MODEL --dataset ROWS --tuner_type full --lora_rank 8", "--tuner.rank"),
         ("sft --model MODEL --dataset ROWS --external_plugins x.py", "swift --plugin"),
