@@ -26,7 +26,7 @@ PROTOCOLS = {
     "quantizer": ("swift_train.roles:LoadQuantizer", "swift_convert.roles:OfflineQuantizer"),
     "exporter": ("swift_convert.roles:Exporter",),
     "backend": ("swift_serve.roles:Backend",),
-    "evaluator": ("swift_core.contract.roles:Evaluator", "swift_core.contract.roles:InlineEvaluator"),
+    "evaluator": ("swift_evaluate.roles:Evaluator", "swift_evaluate.roles:InlineEvaluator"),
     "launcher": ("swift_core.contract.roles:Launcher",),
     "optimizer": ("swift_train.roles:OptimizerFactory",),
     "callback": ("swift_train.callbacks:Callback", "swift_train.callbacks:Training"),

@@ -177,7 +177,7 @@ class Evaluator:
         pass
 
     def evaluate(self, server, asked):
-        from swift_core.contract import Scores
+        from swift_evaluate.roles import Scores
 
         return Scores(values={task: {"accuracy": 1.0} for task in asked.tasks})
 

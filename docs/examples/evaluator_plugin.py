@@ -6,8 +6,10 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from swift_evaluate.roles import Evaluation, Scores
+
 from swift_core import UsageError, hookimpl
-from swift_core.contract import Evaluation, EvaluatorSpec, Ref, Scores, Server
+from swift_core.contract import EvaluatorSpec, Ref, Server
 from swift_core.options import Options, option
 
 if TYPE_CHECKING:

@@ -199,9 +199,7 @@ class TaskSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunerSpec(Spec):
-    """A tuner: which weights are trained. `implies` names a load-time quantizer.
-
-    `merger` is the job of `swift merge`: (run, report) -> figures.
+    """A tuner: which weights are trained. `implies` names a load-time quantizer; `merger` is the job of `swift merge`.
 
     The merger of most is `Ref("swift_train.merge:merge")`, which loads the base, calls the tuner's `merge` and verifies the result.
     """
@@ -268,10 +266,7 @@ class BackendSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorSpec(Spec):
-    """An evaluator: tasks → scores. `over`: it evaluates a server (`http`), or loads the checkpoint itself (`inline`).
-
-    `adapters`: an inline evaluator that applies adapters to the checkpoint.
-    """
+    """An evaluator of a server (`over="http"`), or of a checkpoint that it loads itself (`inline`), applying `adapters` if it says so."""
 
     kind: ClassVar[str] = "evaluator"
     over: Literal["http", "inline"] = "http"

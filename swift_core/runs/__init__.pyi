@@ -4,14 +4,8 @@ from swift_core.runs.events import EVENTS as EVENTS, Report as Report, parse_eve
 from swift_core.runs.execution import conclude as conclude, error_of as error_of, running_server as running_server
 from swift_core.runs.launch_variables import given_value as given_value, set_option as set_option, variable_number as variable_number
 from swift_core.runs.local_launcher import (
-    CONTROL_PIPE as CONTROL_PIPE,
-    STOP_FILE as STOP_FILE,
-    STOPPED as STOPPED,
-    STOPPING as STOPPING,
-    LocalLauncher as LocalLauncher,
-    WorkerCommand as WorkerCommand,
-    free_port as free_port,
-    watch_processes as watch_processes,
-)
+    CONTROL_PIPE as CONTROL_PIPE, STOP_FILE as STOP_FILE, STOPPED as STOPPED, STOPPING as STOPPING, LocalLauncher as LocalLauncher,
+    WorkerCommand as WorkerCommand, free_port as free_port, watch_processes as watch_processes,
+)  # fmt: skip
 from swift_core.runs.provenance import maker_of as maker_of, recorded_loader as recorded_loader
 from swift_core.runs.resolution import Resolved as Resolved, resolve as resolve

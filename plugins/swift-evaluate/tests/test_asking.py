@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from swift_evaluate import Answer, Question, ask_all
 from swift_evaluate.records import Journal, read_items
+from swift_evaluate.roles import Evaluation, Scores
 from swift_evaluate.scores import summary
 from swift_testing.evaluation import evaluation
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.scripted import Request, ScriptedServer, reply
 
-from swift_core.contract import Evaluation, Scores, Server, SwiftError, UsageError
+from swift_core.contract import Server, SwiftError, UsageError
 from swift_core.runs import Report
 
 

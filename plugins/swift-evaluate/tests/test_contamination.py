@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from swift_data.choices import choose_dataset, fetch_dataset
 from swift_evaluate.contamination import contamination, training_data, warning
+from swift_evaluate.roles import Item
 
-from swift_core.contract import Item, Run, Source
+from swift_core.contract import Run, Source
 from swift_core.plugins import registry
 from swift_core.system import write_result, write_run
 

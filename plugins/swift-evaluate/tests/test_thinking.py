@@ -6,9 +6,8 @@ import json
 import os
 
 from swift_evaluate.offline import offline_if_local
+from swift_evaluate.roles import Evaluation
 from swift_evaluate.thinking import thinking_mark
-
-from swift_core.contract import Evaluation
 
 
 def test_the_mark_is_found_in_either_place_of_a_template(tmp_path):

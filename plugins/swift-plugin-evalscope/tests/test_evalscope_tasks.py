@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from swift_evaluate.prepare import prepare
+from swift_evaluate.roles import Evaluation
 from swift_plugin_evalscope.tasks import dataset_args, shared_args, task_config
 
-from swift_core.contract import Evaluation, Server
+from swift_core.contract import Server
 
 QUESTION = '{"question": "2 + 3?", "answer": "#### 5"}'
 

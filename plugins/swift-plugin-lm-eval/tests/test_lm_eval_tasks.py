@@ -6,9 +6,8 @@ import json
 
 import pytest
 from swift_evaluate.prepare import prepare
+from swift_evaluate.roles import Evaluation
 from swift_plugin_lm_eval.tasks import local_tasks, write_task
-
-from swift_core.contract import Evaluation
 
 MMLU = "Where is it?,here,there,nowhere,everywhere,B\n"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from swift_evaluate.roles import Item, Scores
 from swift_serve.client import Client
 from swift_testing.kit import Example
 
-from swift_core.contract import Item, Scores, SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 
 EXAMPLES = {name: Example(tasks=("arithmetic",)) for name in ("evaluator", "invents", "zero", "again", "renames")}
 

@@ -7,4 +7,11 @@ from swift_evaluate.asking import (
 )
 from swift_evaluate.comparison import Comparison as Comparison, compare as compare
 from swift_evaluate.paired_statistics import Paired as Paired, paired as paired
+from swift_evaluate.roles import (
+    Evaluation as Evaluation,
+    Evaluator as Evaluator,
+    InlineEvaluator as InlineEvaluator,
+    Item as Item,
+    Scores as Scores,
+)
 from swift_evaluate.statistics import Estimate as Estimate, estimate as estimate

@@ -9,11 +9,12 @@ from typing import Any
 
 from swift_serve.temporary_server import server_of
 
-from swift_core.contract import Evaluation, EvaluatorSpec, Run, Scores
+from swift_core.contract import EvaluatorSpec, Run
 from swift_core.plugins import registry
 from swift_core.runs import Report
 from swift_evaluate import resume
 from swift_evaluate.records import Journal
+from swift_evaluate.roles import Evaluation, Scores
 
 EVALUATOR = "evaluator"  # folder of the evaluator's own files in the run folder
 _ASKED = ("limit", "few_shot", "samples", "concurrency", "seed", "max_tokens", "temperature", "allow_code")

@@ -11,8 +11,9 @@ from typing import Any
 
 from swift_serve.client import Client, Messages, Refused
 
-from swift_core.contract import Evaluation, Item, Server, SwiftError, UsageError
+from swift_core.contract import Server, SwiftError, UsageError
 from swift_core.system import paths
+from swift_evaluate.roles import Evaluation, Item
 
 TRIES = 4  # attempts per question, in addition to the client's own while the server is busy
 LOST = 8  # questions in succession without an answer after which the server counts as lost

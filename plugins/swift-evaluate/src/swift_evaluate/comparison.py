@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Item, UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 from swift_evaluate import scores
 from swift_evaluate.paired_statistics import Paired, paired
 from swift_evaluate.records import FILE, read_items
+from swift_evaluate.roles import Item
 
 _LEFT_OUT = ("tasks", "limit")  # settings that show in the questions that both have
 

@@ -14,8 +14,9 @@ from typing import Any
 from swift_data.reading import raw_rows
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import DataChoice, Item, Run, SwiftError
+from swift_core.contract import DataChoice, Run, SwiftError
 from swift_core.system import made_by, read_run
+from swift_evaluate.roles import Item
 
 WORDS = 13  # length of the word sequences that are compared
 SHORTEST = 8  # words of the shortest question that is looked for

@@ -12,7 +12,7 @@ from typing import Any
 from swift_engines.worker import in_engine
 from swift_serve.temporary_server import carry_out as carry_out_with_server, server_of
 
-from swift_core.contract import EvaluatorSpec, Problem, Ref, Run, RunResult, Scores, Server, Stopped, SwiftError
+from swift_core.contract import EvaluatorSpec, Problem, Ref, Run, RunResult, Server, Stopped, SwiftError
 from swift_core.plugins import Registry, registry
 from swift_core.runs import Context, Draft, Report, execute_run
 from swift_evaluate import resume, scores
@@ -20,6 +20,7 @@ from swift_evaluate.ask_job import EVALUATOR
 from swift_evaluate.contamination import contamination, warning
 from swift_evaluate.provenance import made_with
 from swift_evaluate.records import read_items
+from swift_evaluate.roles import Scores
 
 ASK_JOB = Ref("swift_evaluate.ask_job:ask")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from swift_core.contract import Choice, Run, Scores, Server
+from swift_core.contract import Choice, Run, Server
+from swift_evaluate.roles import Scores
 
 _ASKED = ("tasks", "limit", "few_shot", "samples", "seed", "max_tokens", "temperature", "allow_code")
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from swift_core.contract import Item, SwiftError
+from swift_core.contract import SwiftError
 from swift_core.runs import Report
+from swift_evaluate.roles import Item
 
 FILE = "items.jsonl"
 Key = tuple[str, str, int]  # task, id, sample

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Item, Problem, Run, UsageError
+from swift_core.contract import Problem, Run, UsageError
 from swift_core.system import read_run
 from swift_evaluate.records import read_items
+from swift_evaluate.roles import Item
 
 _MAY_DIFFER = ("url", "resume", "model", "adapter")  # the model and the adapters are compared by their hashes
 

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Item, RunResult, Scores
+from swift_core.contract import RunResult
 from swift_core.system import format_value, paths, write_json
+from swift_evaluate.roles import Item, Scores
 from swift_evaluate.statistics import LEVEL, Estimate, estimate, normal_quantile
 
 FILE = "scores.json"

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from swift_evaluate import prompt_hash, question_id
 from swift_evaluate.prepare import PreparedBenchmark, question_text
-
-from swift_core.contract import Item
+from swift_evaluate.roles import Item
 
 MODEL = "model"  # the name of the model in EvalScope's folders
 _WEIGHTED = frozenset({"inst_level_strict", "inst_level_loose"})  # means over instructions, not over items

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from swift_evaluate.prepare import PreparedBenchmark
+from swift_evaluate.roles import Evaluation
 
-from swift_core.contract import Evaluation, Server
+from swift_core.contract import Server
 
 RUNS_CODE = frozenset({"humaneval", "humanevalplus", "mbpp", "mbppplus", "live_code_bench", "multiple_humaneval", "multiple_mbpp"})
 _NAMES = {"cmnli": "general_mcq"}  # benchmark: EvalScope's name, if it is another one

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from swift_evaluate.offline import offline_if_local
 from swift_evaluate.prepare import PreparedBenchmark, read_prepared
+from swift_evaluate.roles import Evaluation, Scores
 from swift_serve.client import Client
 
-from swift_core.contract import Evaluation, Scores, Server, SwiftError, UsageError
+from swift_core.contract import Server, SwiftError, UsageError
 from swift_plugin_inspect import results as read
 from swift_plugin_inspect.tasks import ARITHMETIC, TEMPLATE, questions
 

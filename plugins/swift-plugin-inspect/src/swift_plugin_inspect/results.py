@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from swift_evaluate import prompt_hash
-
-from swift_core.contract import Item
+from swift_evaluate.roles import Item
 
 
 def item(task: str, sample: Mapping[str, Any], to_float: Callable[[Any], float]) -> Item:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from swift_evaluate.offline import offline_if_local
 from swift_evaluate.prepare import read_prepared
+from swift_evaluate.roles import Evaluation, Scores
 from swift_evaluate.thinking import thinking_mark
 from swift_serve.client import Client
 
-from swift_core.contract import Evaluation, Scores, Server, UsageError
+from swift_core.contract import Server, UsageError
 from swift_plugin_lm_eval import results as read
 from swift_plugin_lm_eval.tasks import RUNS_CODE, local_tasks, write_task
 

@@ -17,9 +17,10 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from swift_evaluate import Question, ask_all, prompt_hash
+from swift_evaluate.roles import Evaluation, Item
 from swift_serve.client import Client, Refused
 
-from swift_core.contract import Evaluation, Item, Server, SwiftError, UsageError
+from swift_core.contract import Server, SwiftError, UsageError
 from swift_plugin_lm_eval.log_likelihood import continuation_score, request
 from swift_plugin_lm_eval.results import Status
 

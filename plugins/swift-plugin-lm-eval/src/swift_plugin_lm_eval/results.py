@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from swift_evaluate import prompt_hash
 from swift_evaluate.prepare import question_text
-
-from swift_core.contract import Item
+from swift_evaluate.roles import Item
 
 Status = Literal["ok", "failed", "truncated"]
 StatusOf = Callable[[str, Mapping[str, Any]], Status]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_evaluate.prepare import FORMATS, PreparedBenchmark
-
-from swift_core.contract import Evaluation
+from swift_evaluate.roles import Evaluation
 
 RUNS_CODE = frozenset({"humaneval", "humaneval_plus", "mbpp", "mbpp_plus"})
 _TASKS: Mapping[str, Callable[[str], str]] = {  # benchmark: subset → lm-eval's task

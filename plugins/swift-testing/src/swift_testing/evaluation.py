@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Evaluation, Item
+from swift_evaluate.roles import Evaluation, Item
 
 
 def evaluation(folder: Path, *tasks: str, **fields: Any) -> tuple[Evaluation, list[Item]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from swift_core.contract import Evaluation, Problem, Run, UsageError
+from swift_core.contract import Problem, Run, UsageError
+from swift_evaluate.roles import Evaluation
 from swift_evaluate.rows.options import RowsEvaluatorOptions
 from swift_evaluate.rows.tasks import read_task
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from swift_core.contract import Evaluation, Scores, Server, UsageError
+from swift_core.contract import Server, UsageError
 from swift_evaluate.asking import Answer, Question, ask_all, chat
 from swift_evaluate.metrics.metric import Graded
+from swift_evaluate.roles import Evaluation, Scores
 from swift_evaluate.rows.likelihood import ask_likelihoods, likelihood_scores
 from swift_evaluate.rows.options import RowsEvaluatorOptions
 from swift_evaluate.rows.questions import RowQuestion

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Evaluation, UsageError
+from swift_core.contract import UsageError
 from swift_core.options import Invalid, read_yaml
 from swift_core.system import digest, sha256
 from swift_evaluate.metrics.metric import Metric, find_metric
+from swift_evaluate.roles import Evaluation
 from swift_evaluate.rows import likelihood
 from swift_evaluate.rows.filters import AnswerFilter, thinking_marks
 from swift_evaluate.rows.options import RowsEvaluatorOptions, TaskFile

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_evaluate import prompt_hash, question_id
+from swift_evaluate.roles import Evaluation, Item, Scores
 from swift_evaluate.rows.files import SourceRow, read_rows
 from swift_train.build import load_checkpoint, source_of
 from swift_train.processors import tokenizer_of
 
 from swift_core.checkpoints import family_of
-from swift_core.contract import Evaluation, Item, Scores, UsageError
+from swift_core.contract import UsageError
 from swift_core.system import sha256_of
 from swift_plugin_transformers.evaluation import calibration, preference
 from swift_plugin_transformers.evaluation.encoding import RowEncoder, Sequence

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from swift_core.contract import Item, Scores, Server, SwiftError, UsageError
+from swift_evaluate.roles import Item, Scores
+
+from swift_core.contract import Server, SwiftError, UsageError
 from swift_testing.evaluation import evaluation, means
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.kit.model import CheckFailed, Skip, check, require

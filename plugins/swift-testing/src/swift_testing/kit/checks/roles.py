@@ -22,7 +22,7 @@ _ROLES = {
     "tuner": (_TRAIN, "Tuner"),
     "exporter": (_CONVERT, "Exporter"),
     "backend": (_SERVE, "Backend"),
-    "evaluator": (_CORE, "Evaluator"),
+    "evaluator": ("swift_evaluate.roles", "Evaluator"),
     "launcher": (_CORE, "Launcher"),
     "optimizer": (_TRAIN, "OptimizerFactory"),
 }

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from swift_evaluate import Answer, Question, ask_all, question_id
+from swift_evaluate.roles import Evaluation, Scores
 
-from swift_core.contract import Evaluation, Scores, Server, UsageError
+from swift_core.contract import Server, UsageError
 from swift_plugin_acme.options import AcmeOptions
 
 

@@ -33,8 +33,8 @@ class Acme:
             raise UsageError("archives have no revisions", where=str(reference), hint=f"Use {reference.scheme}:{reference.name}.")
         archive = Path(reference.name).expanduser()
         if not archive.is_file():
-            beside = [path.name for path in archive.parent.glob("*")]
-            raise UsageError("there is no such archive", where=str(archive), hint=suggestion(archive.name, beside) or "Check the path.")
+            others = [path.name for path in archive.parent.glob("*")]
+            raise UsageError("there is no such archive", where=str(archive), hint=suggestion(archive.name, others) or "Check the path.")
         with open_archive(archive) as opened:
             beside = _beside_config(opened.names, archive)
             chosen = {name: beside[name] for name in select(list(beside))}

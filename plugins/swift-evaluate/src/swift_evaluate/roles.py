@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles.engines import Server
+    from swift_core.contract import Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
