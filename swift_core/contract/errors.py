@@ -116,12 +116,15 @@ def _rebuild(kind: type[SwiftError], message: str, code: str, hint: str, where: 
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """'Did you mean 'x'?' for a misspelling of a known name: at most one edit for every four letters; else an empty string."""
+    """'Did you mean 'x'?' for a misspelling of a known name: one edit for every four letters, or mostly equal; else an empty string."""
+    from difflib import SequenceMatcher
+
     folded = {candidate.lower().replace("-", "_"): candidate for candidate in sorted(set(known))}
     given = name.lower().replace("-", "_")
     ranked = ((_edits(given, candidate), sorted(given) != sorted(candidate), candidate) for candidate in folded)
     edits, _, close = min(ranked, default=(1_000, True, ""))
-    return f"Did you mean '{folded[close]}'?" if edits <= max(1, len(given) // 4) else ""
+    near = edits <= max(1, len(given) // 4) or SequenceMatcher(None, given, close).ratio() >= 0.8
+    return f"Did you mean '{folded[close]}'?" if near else ""
 
 
 def _edits(a: str, b: str) -> int:

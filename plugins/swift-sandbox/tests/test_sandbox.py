@@ -201,7 +201,7 @@ def test_a_sandbox_that_does_not_isolate_is_refused(monkeypatch, flag, broken):
     def weakened(*args, **kwargs):
         words = original(*args, **kwargs)
         if flag == "home":
-            at = words.index("--proc")
+            at = words.index("--remount-ro")  # after the private /tmp, which would hide a checkout in the host's
             return [*words[:at], "--ro-bind", str(isolation._PROBE.parent), str(isolation._PROBE.parent), *words[at:]]
         if flag in ("--nproc", "--as"):
             return [word for word in words if not word.startswith(f"{flag}=")]

@@ -10,8 +10,9 @@ _DEFAULT = "it is the default"
 _ADAPTERS = "adapters are applied to the base model as they are, with the same answers"
 _TEMPLATE = "The chat template of the checkpoint is used; a template with changes is saved with the model when it is trained."
 
+SERVING: Mapping[str, str] = {"infer_backend": "backend"}
 SPELLINGS: Mapping[str, str] = {
-    "infer_backend": "backend",
+    **SERVING,
     "enable_thinking=true": 'template_variables={"enable_thinking":true}',
     "enable_thinking=false": 'template_variables={"enable_thinking":false}',
 }
@@ -52,4 +53,8 @@ UNSUPPORTED: Mapping[str, str] = {
     "enable_thinking": "Clients set chat_template_kwargs in each request.",
     "device_map": "The engine decides: --device, or --backend.tensor-parallel-size for several devices.",
     "deepspeed": "Models are spread over devices by engines: --backend vllm --tensor-parallel-size N.",
+}
+
+BY_CLIENTS: Mapping[str, str] = {
+    "enable_thinking": 'Clients choose it for each request: {"chat_template_kwargs": {"enable_thinking": false}}.',
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
-from swift_serve.other_tools import IGNORED, SPELLINGS, UNSUPPORTED
+from swift_serve.other_tools import BY_CLIENTS, IGNORED, SERVING, SPELLINGS, UNSUPPORTED
 
 SERVE = VerbSpec(
     name="serve",
@@ -20,9 +20,9 @@ SERVE = VerbSpec(
     main="backend",
     parts={"backend": "transformers"},
     job=Ref("swift_serve.serve:serve"),
-    spellings=SPELLINGS,
+    spellings=SERVING,
     ignored=IGNORED,
-    unsupported=UNSUPPORTED,
+    unsupported={**UNSUPPORTED, **BY_CLIENTS},
     command=Ref("swift_serve.commands.serve:ServeCommand"),
 )
 

@@ -54,9 +54,16 @@ def check_positional(subject: Subject) -> None:
 @check(VERB)
 def check_spellings(subject: Subject) -> None:
     """Each flag of another tool in `spellings` stands for options or parts of it; one with a value, for options with values."""
-    known = {*_options(subject), *subject.spec.parts}
+    known = {*_options(subject), *subject.spec.parts, *_main_options(subject)}
     wrong = [f"{old} → {new}" for old, new in subject.spec.spellings.items() if not _stands_for("=" in old, new, known)]
     require(not wrong, f"spellings that stand for no option and no part: {', '.join(wrong)}")
+
+
+def _main_options(subject: Subject) -> set[str]:
+    """Return the options of the implementations of the main part, which are flags of the verb too."""
+    kind = KINDS.get(subject.spec.main)
+    specs: list[Any] = registry().all(kind) if kind else []
+    return {field.path.partition(".")[0] for spec in specs if spec.options for field in fields.fields(spec.options)}
 
 
 def _stands_for(with_value: bool, text: str, known: set[str]) -> bool:
