@@ -62,6 +62,8 @@ def theirs(page: Path) -> Iterator[list[str]]:
             words = _words(shown)
             if len(words) > 1 and any(word.startswith("--") for word in words) and not {"--push_to_hub", "--external_plugins"} & set(words):
                 verb = "deploy" if words[0] == "--infer_backend" else "sft"
+                if "`export`" in row or words[0] == "--to_ollama":
+                    verb = "export"
                 yield [verb, *words] if words[0].startswith("--") else words
 
 

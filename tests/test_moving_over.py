@@ -7,6 +7,7 @@ import re
 import shlex
 
 import pytest
+from swift_train import strategy_checks
 
 from swift_core.api import resolved
 from swift_core.cli import command_for, invoke
@@ -108,7 +109,8 @@ def project(tmp_path, tiny_model, monkeypatch) -> dict[str, str]:
     (adapter / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(engines, "device_kind", lambda: "cuda")
-    monkeypatch.setattr(engines, "engine_state", lambda *_: engines.EngineState(True))
+    for module in (engines, strategy_checks):
+        monkeypatch.setattr(module, "engine_state", lambda *_: engines.EngineState(True))
     return {"MODEL": str(tiny_model), "ADAPTER": str(adapter), "ROWS": "rows.jsonl", "TEXT": "text.jsonl", "PAIRS": "pairs.jsonl"}
 
 

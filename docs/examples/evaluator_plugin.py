@@ -6,14 +6,12 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from swift_evaluate.roles import Evaluation, Scores
-
 from swift_core import UsageError, hookimpl
 from swift_core.contract import EvaluatorSpec, Ref, Server
 from swift_core.options import Options, option
 
 if TYPE_CHECKING:
-    from swift_evaluate import Answer, Question
+    from swift_evaluate import Answer, Evaluation, Question, Scores
 
 TASKS = {"one-digit": 10, "two-digits": 100}  # name: upper limit of the numbers
 
@@ -43,7 +41,7 @@ class Sums:
 
     def evaluate(self, server: Server, asked: Evaluation) -> Scores:
         """Ask for every sum and record the answers; swift computes the accuracy and its interval from them."""
-        from swift_evaluate import ask_all
+        from swift_evaluate import Scores, ask_all
 
         for task in asked.tasks or TASKS:
             if task not in TASKS:

@@ -121,9 +121,10 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
     folded = {candidate.lower().replace("-", "_"): candidate for candidate in sorted(set(known))}
     given = name.lower().replace("-", "_")
-    ranked = ((_edits(given, candidate), sorted(given) != sorted(candidate), candidate) for candidate in folded)
-    edits, _, close = min(ranked, default=(1_000, True, ""))
-    near = edits <= max(1, len(given) // 4) or SequenceMatcher(None, given, close).ratio() >= 0.8
+    alike = {candidate: SequenceMatcher(None, given, candidate).ratio() for candidate in folded}
+    ranked = ((_edits(given, candidate), sorted(given) != sorted(candidate), -alike[candidate], candidate) for candidate in folded)
+    edits, _, _, close = min(ranked, default=(1_000, True, 0.0, ""))
+    near = edits <= max(1, len(given) // 4) or alike.get(close, 0.0) >= 0.75
     return f"Did you mean '{folded[close]}'?" if near else ""
 
 

@@ -266,7 +266,7 @@ class BackendSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorSpec(Spec):
-    """An evaluator of a server (`over="http"`), or of a checkpoint that it loads itself (`inline`), applying `adapters` if it says so."""
+    """An evaluator of a server (`over` is http), or of a checkpoint that it loads itself (inline), with `adapters` if it says so."""
 
     kind: ClassVar[str] = "evaluator"
     over: Literal["http", "inline"] = "http"

@@ -13,7 +13,8 @@ SUMS = str(ROOT / "docs" / "examples" / "evaluator_plugin.py")
 OTHERS = """
 import json
 from swift_core import hookimpl
-from swift_core.contract import EvaluatorSpec, Ref, Scores
+from swift_core.contract import EvaluatorSpec, Ref
+from swift_evaluate.roles import Scores
 
 class Inline:
     def __init__(self, options): pass

@@ -166,8 +166,7 @@ def test_a_data_set_of_modelscope(tmp_path, monkeypatch, offline):
 
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
-    pytest.importorskip("modelscope.hub.snapshot_download")
-    monkeypatch.setattr("modelscope.hub.snapshot_download.snapshot_download", download)
+    monkeypatch.setattr(pytest.importorskip("modelscope.hub.snapshot_download"), "snapshot_download", download)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setenv("SWIFT_OFFLINE", "1" if offline else "")
     assert [row.data["text"] for row in HubDataset(HubOptions(path="ms:org/set@v1")).rows()] == ["a", "b"]
@@ -180,7 +179,7 @@ def test_a_data_set_that_modelscope_does_not_have(monkeypatch):
     def refuse(*_, **__):
         raise errors.NotExistError("no such data set")
 
-    monkeypatch.setattr("modelscope.hub.snapshot_download.snapshot_download", refuse)
+    monkeypatch.setattr(pytest.importorskip("modelscope.hub.snapshot_download"), "snapshot_download", refuse)
     with pytest.raises(UsageError, match="no such data set"):
         HubDataset(HubOptions(path="ms:org/absent")).fetch()
 

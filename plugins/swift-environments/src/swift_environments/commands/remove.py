@@ -26,7 +26,7 @@ def command(name: str | None, everything: bool, yes: bool) -> None:
             "give either a name or --all", code="ENV-005", where="NAME", hint="Name an environment (see swift env list), or add --all."
         )
     there = list(environments())
-    found = [each for each in there if everything or name in (each.name, each.folder.name)] or _shared(name or "", there)
+    found = [each for each in there if everything or name in (each.name, each.folder.name)] or (_shared(name, there) if name else [])
     if not found:
         hint = suggestion(name or "", [each.name for each in there]) or "List the environments with swift env list."
         raise UsageError(
