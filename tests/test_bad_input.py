@@ -299,13 +299,16 @@ def test_one_hub_is_asked_for_models_and_data(project, words, env):
     """A name of another hub may be a stranger's on huggingface.co."""
     project.env |= {"HF_ENDPOINT": "http://127.0.0.1:9", "SWIFT_OFFLINE": "1", **env}
     outcome = project(*words, "--dataset", "AI-ModelScope/alpaca-gpt4-data-zh#500")
-    assert outcome.code in (1, 2)
-    assert "ms:AI-ModelScope/alpaca-gpt4-data-zh" in outcome.err
+    assert outcome.code == 2
+    assert "SWIFT-FILE-001" in outcome.err  # ModelScope's cache was looked at
+    assert "'ms:AI-ModelScope/alpaca-gpt4-data-zh' is not in the cache" in outcome.err
     assert "127.0.0.1:9" not in outcome.err
 
 
 def test_held_out_rows_are_of_the_same_hub(project):
     project.env |= {"HF_ENDPOINT": "http://127.0.0.1:9", "SWIFT_OFFLINE": "1"}
     outcome = sft(project, "--hub", "ms", "--val-dataset", "org/held")
-    assert "ms:org/held" in outcome.err
+    assert outcome.code == 2
+    assert "SWIFT-FILE-001" in outcome.err
+    assert "'ms:org/held' is not in the cache" in outcome.err
     assert "127.0.0.1:9" not in outcome.err
