@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 class SequenceClassification(ScoreTask):
     """Cross entropy, binary cross entropy or squared error of the scores of conversations, as transformers' classifiers compute them."""
 
-    def __init__(self, options: SequenceClassificationOptions) -> None:
-        self.options = options
-        self.truncation: str = options.truncation
+    options: SequenceClassificationOptions
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> LabelledEncoder:
         """Return the encoder of label rows, which uses the model's chat template."""

@@ -39,6 +39,15 @@ def length_of_run(keys: Keys, found: Translation, *, epochs: str = "num_train_ep
         found.drop("warmup_steps", warmup, "no warm-up is the default")
 
 
+def switch(keys: Keys, found: Translation, key: str, path: str, value: Any, *, off: str = "it is switched off") -> None:
+    """Read a key that sets an option to `value` if it is true; `off` is why it is dropped otherwise."""
+    given = keys.take(key)
+    if is_on(given):
+        found.set(path, value, key)
+    elif given is not None:
+        found.drop(key, given, off)
+
+
 def precision(keys: Keys, found: Translation) -> None:
     """Read the switches of bfloat16 and float16."""
     for key, dtype in (("bf16", "bfloat16"), ("bfloat16", "bfloat16"), ("fp16", "float16"), ("float16", "float16")):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from swift_data.rows import ChatRow, LabelRow, PreferenceRow
 from swift_data.rows.conversations import with_default_system
-from swift_train.masks import ChatEncoder
 from swift_train.tasks import Measure
-from swift_train.template_date import date_of, renders_date
+from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import SupervisedText, Tokeniser
-from swift_train.unread import UnreadFields
 
 from swift_core.contract import UsageError
 
@@ -24,24 +22,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class AnswerEncoder:
+class AnswerEncoder(TemplateEncoder):
     """Encode rows that have a prompt and answers; only the turns of the answers are supervised, not those of the prompt."""
 
-    rows: ClassVar[str]
-
     def __init__(self, tokenizer: PreTrainedTokenizerBase, options: SftOptions, stops: Sequence[str], media: Path | None) -> None:
-        self.tokeniser = Tokeniser(tokenizer)
-        mask, self._system = options.mask, options.system
-        date = date_of(tokenizer) if renders_date(tokenizer) else ""
-        self.settings: Mapping[str, Any] = {
-            "rows": self.rows, "mask": mask.model_dump(), "stops": list(stops), "date": date, "system": self._system,
-        }  # fmt: skip
-        self.encode, self.media = ChatEncoder(tokenizer, mask, stops), media
-        self.unread = UnreadFields(self.encode.template)
+        super().__init__(Tokeniser(tokenizer), options, options.mask, stops, media)
 
     def answered(self, prompt: Sequence[Any], answer: Sequence[Any], row: PreferenceRow | LabelRow) -> ChatRow:
         """Return the conversation of a prompt and an answer; the assistant messages of the prompt are not supervised."""
-        asked = with_default_system(tuple(prompt), self._system)
+        asked = with_default_system(tuple(prompt), self.system)
         earlier = [{**message, "loss_scale": 0} if message["role"] == "assistant" else message for message in asked]
         return ChatRow((*earlier, *answer), row.tools, variables=row.variables, unread=row.unread)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from swift_data.rows import ChatRow, LabelRow, normalise
 from swift_train.mask_check import check_turns
-from swift_train.tasks import Loss, NextToken
+from swift_train.tasks import Loss, SampleTask
 from swift_train.tokenise import Encoded, SupervisedText
 
 from swift_core.contract import UsageError
@@ -56,18 +56,15 @@ class LabelEncoder(AnswerEncoder):
         return self.answered(row.messages[:-1], row.messages[-1:], row), bool(row.label)
 
 
-class Kto(NextToken):
+class Kto(SampleTask):
     """Kahneman-Tversky optimization (Ethayarajh et al. 2024, https://arxiv.org/abs/2402.01306).
 
     Each sample has a second sequence, its prompt with another sample's answer, from which the divergence from the reference is estimated:
     over all sequences of a step on all ranks, so that it depends neither on the micro-batch size nor on the number of ranks.
     """
 
+    options: KtoOptions
     reference = REFERENCE
-
-    def __init__(self, options: KtoOptions) -> None:
-        self.options = options
-        self.truncation: str = options.truncation
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> LabelEncoder:
         """Return the encoder of label rows, which uses the model's chat template."""
@@ -76,10 +73,6 @@ class Kto(NextToken):
     def arrange(self, samples: Samples) -> Samples:
         """Add the second sequence to each sample."""
         return Mismatched(samples, self.options.seed)
-
-    def count(self, samples: Samples, rows: Sequence[int]) -> float:
-        """Return the number of rows."""
-        return float(len(rows))
 
     def prepare(self, step: Step, micros: Sequence[Micro]) -> Sequence[Micro]:
         """Estimate the divergence, and return the micro-batches with the rows' own sequences only."""

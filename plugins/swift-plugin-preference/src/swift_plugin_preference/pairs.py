@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from swift_data.rows import ChatRow, PreferenceRow, normalise
 from swift_train.mask_check import check_turns
-from swift_train.tasks import Loss, NextToken
+from swift_train.tasks import Loss, SampleTask
 from swift_train.tokenise import Encoded, SupervisedText
 
 from swift_plugin_preference.answers import AnswerEncoder
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.samples import Samples
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -45,20 +44,14 @@ class PairEncoder(AnswerEncoder):
         return [self.answered(row.prompt, answer, row) for answer in (row.chosen, row.rejected)]
 
 
-class PairTask(NextToken):
+class PairTask(SampleTask):
     """A task whose loss is a mean over pairs."""
 
-    def __init__(self, options: PairOptions) -> None:
-        self.options = options
-        self.truncation: str = options.truncation
+    options: PairOptions
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> PairEncoder:
         """Return the encoder of preference rows, which uses the model's chat template."""
         return PairEncoder(tokenizer, self.options, stops, media)
-
-    def count(self, samples: Samples, rows: Sequence[int]) -> float:
-        """Return the number of pairs."""
-        return float(len(rows))
 
 
 def pairs(values: Tensor) -> tuple[Tensor, Tensor]:

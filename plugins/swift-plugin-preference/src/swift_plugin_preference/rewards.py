@@ -52,9 +52,7 @@ class Rm(ScoreTask):
     The regularisation that centers the scores at 0 is Eisenstein et al. 2023, https://arxiv.org/abs/2312.09244.
     """
 
-    def __init__(self, options: RmOptions) -> None:
-        self.options = options
-        self.truncation: str = options.truncation
+    options: RmOptions
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> RewardEncoder:
         """Return the encoder of preference rows, which uses the model's chat template."""

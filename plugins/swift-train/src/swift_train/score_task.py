@@ -5,22 +5,20 @@ That is the last token other than the padding token, where transformers' sequenc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from swift_data.rows.conversations import with_default_system
 
 from swift_core.contract import UsageError
 from swift_train.mask_check import MaskError
-from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
-from swift_train.tasks import NextToken
-from swift_train.template_date import date_of, renders_date
+from swift_train.tasks import SampleTask
+from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import Encoded, Span, SupervisedText, Tokeniser
-from swift_train.unread import UnreadFields
 
 if TYPE_CHECKING:
     from swift_data.rows import ChatRow
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
     from swift_train.batches import Micro
     from swift_train.options import ChatOptions
-    from swift_train.samples import Samples
 
 
 class LastToken(Tokeniser):
@@ -49,25 +46,16 @@ class LastToken(Tokeniser):
         return [Encoded(tokens, (Span(last, last + 1, 1.0),), text.columns)]
 
 
-class ConversationEncoder:
-    """Encode whole conversations, with the tokens that the chat template renders; a base class.
-
-    Attributes:
-        rows: kind of the rows.
-    """
-
-    rows: ClassVar[str]
+class ConversationEncoder(TemplateEncoder):
+    """Encode whole conversations, with the tokens that the chat template renders; a base class."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: Path | None) -> None:
-        self.tokeniser, self._system = LastToken(tokenizer), options.system
-        date = date_of(tokenizer) if renders_date(tokenizer) else ""
-        self.settings: Mapping[str, Any] = {"rows": self.rows, "scored": "last token", "date": date, "system": self._system}
-        self.encode, self.media = ChatEncoder(tokenizer, MaskOptions(turns="everything"), stops), media
-        self.unread = UnreadFields(self.encode.template)
+        super().__init__(LastToken(tokenizer), options, MaskOptions(turns="everything"), stops, media)
+        self.settings = {**self.settings, "scored": "last token"}
 
     def text(self, row: ChatRow, columns: tuple[float, ...] = ()) -> SupervisedText:
         """Return the text of a conversation, with columns."""
-        (text,) = self.encode(replace(row, messages=with_default_system(row.messages, self._system)))
+        (text,) = self.encode(replace(row, messages=with_default_system(row.messages, self.system)))
         return text._replace(columns=columns)
 
     def check_scored(self, sequences: Sequence[Encoded]) -> None:
@@ -79,13 +67,9 @@ class ConversationEncoder:
                 raise MaskError("a sequence is not scored at its last token", code="TRAIN-131")
 
 
-class ScoreTask(NextToken):
+class ScoreTask(SampleTask):
     """A task on the scores of sequences: a base class. `loss` receives them as (sequences, scores), float32 if it converts them."""
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the scores at the marked tokens themselves, not before them."""
         return super().forward(model, replace(micro, positions=micro.positions + 1))
-
-    def count(self, samples: Samples, rows: Sequence[int]) -> float:
-        """Return the number of samples."""
-        return float(len(rows))

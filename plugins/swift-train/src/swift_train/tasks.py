@@ -16,10 +16,9 @@ from swift_core.contract import UsageError
 from swift_train.adapters import inner_model
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
-from swift_train.masks import ChatEncoder
-from swift_train.template_date import date_of, renders_date
+from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
-from swift_train.unread import ControlTokens, UnreadFields
+from swift_train.unread import ControlTokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from swift_core.contract import RawRow
     from swift_train.batches import Micro
-    from swift_train.options import PretrainOptions, SftOptions, TrainOptions
+    from swift_train.options import PretrainOptions, ScoreOptions, SftOptions, TrainOptions
     from swift_train.samples import Samples
     from swift_train.scoring import Step
 
@@ -178,6 +177,18 @@ class NextToken:
         return summed_cross_entropy(output, micro.labels, micro.weights)
 
 
+class SampleTask(NextToken):
+    """A task whose loss is a mean over samples, such as pairs of answers, instead of supervised tokens; a base class."""
+
+    def __init__(self, options: SftOptions | ScoreOptions) -> None:
+        self.options: TrainOptions = options
+        self.truncation: str = options.truncation
+
+    def count(self, samples: Samples, rows: Sequence[int]) -> float:
+        """Return the number of samples."""
+        return float(len(rows))
+
+
 class SftTask(NextToken):
     """Supervised fine-tuning on the assistant's turns of conversations."""
 
@@ -187,7 +198,7 @@ class SftTask(NextToken):
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
         """Return the encoder of chat rows, which uses the model's chat template."""
-        return _Chats(tokenizer, self.options, stops, media)
+        return _Chats(Tokeniser(tokenizer), self.options, self.options.mask, stops, media)
 
 
 class PretrainTask(NextToken):
@@ -209,31 +220,23 @@ class PretrainTask(NextToken):
         return _Texts(tokenizer)
 
 
-class _Chats:
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: SftOptions, stops: Sequence[str], media: Path | None) -> None:
-        self.tokeniser = Tokeniser(tokenizer)
-        mask, self._system = options.mask, options.system
-        date = date_of(tokenizer) if renders_date(tokenizer) else ""
-        self.settings: Mapping[str, Any] = {
-            "rows": "chat", "mask": mask.model_dump(), "stops": list(stops), "date": date, "system": self._system,
-        }  # fmt: skip
-        self._encode, self._media = ChatEncoder(tokenizer, mask, stops), media
-        self.unread = UnreadFields(self._encode.template)
+class _Chats(TemplateEncoder):
+    rows = "chat"
 
     def texts(self, raw: RawRow) -> list[SupervisedText]:
         row = self._row(raw)
-        made = self._encode(row)
+        made = self.encode(row)
         self.unread.add(row)
         return made
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
-        if self._encode.mask.turns != "everything":
-            check_turns(self._encode, self._row(raw), sequences)
+        if self.encode.mask.turns != "everything":
+            check_turns(self.encode, self._row(raw), sequences)
 
     def _row(self, raw: RawRow) -> ChatRow:
-        row = normalise(raw, ("chat",), media_folder=self._media)
+        row = normalise(raw, ("chat",), media_folder=self.media)
         assert isinstance(row, ChatRow)
-        return replace(row, messages=with_default_system(row.messages, self._system))
+        return replace(row, messages=with_default_system(row.messages, self.system))
 
 
 class _Texts:

@@ -13,6 +13,7 @@ from pydantic import field_validator
 
 from swift_core.options import option
 from swift_evaluate.metrics.metric import Graded, Metric
+from swift_evaluate.regular_expression import check_regular_expression
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _WIDE = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af])")  # scripts without spaces
@@ -63,14 +64,7 @@ class Regex(Metric):
 
     pattern: str = option("", "Regular expression; default: the expected answer is one.")
 
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        return value
+    _compiles = field_validator("pattern")(check_regular_expression)
 
     def check(self, row: Mapping[str, Any], expected: Sequence[str]) -> None:
         """Check that there is a valid pattern."""

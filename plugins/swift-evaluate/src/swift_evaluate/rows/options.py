@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator
 
 from swift_core.options import Options, Several, listed, names, option
+from swift_evaluate.regular_expression import check_regular_expression
 
 
 def _metrics(value: Any) -> list[Any]:
@@ -46,14 +46,7 @@ class RowsEvaluatorOptions(Options):
     samples: int = option(1, "Answers per question; --samples takes precedence.", ge=1)
     temperature: float = option(0.0, "Sampling temperature; --temperature takes precedence.", ge=0)
 
-    @field_validator("extract")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        return value
+    _compiles = field_validator("extract")(check_regular_expression)
 
     def chosen(self) -> dict[str, Any]:
         """Return the options that differ from their defaults."""

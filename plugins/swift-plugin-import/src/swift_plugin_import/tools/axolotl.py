@@ -127,11 +127,7 @@ class Axolotl(TableImporter):
 
     def _attention(self, keys: Keys, found: Translation) -> None:
         for key, name in _ATTENTION.items():
-            value = keys.take(key)
-            if is_on(value):
-                found.set("attention", name, key)
-            elif value is not None:
-                found.drop(key, value, "it is switched off")
+            shared.switch(keys, found, key, "attention", name)
         for key in ("xformers_attention", "sage_attention", "s2_attention"):
             value = keys.take(key)
             if is_on(value):

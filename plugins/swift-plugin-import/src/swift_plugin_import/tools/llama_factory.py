@@ -136,11 +136,7 @@ class LlamaFactory(TableImporter):
         name = str(keys.take("finetuning_type", "lora"))
         found.set("tuner.name", name, "finetuning_type" if keys.get("finetuning_type") else f"default of {self.title}")
         for key, tuner in (("use_dora", "dora"), ("pissa_init", "pissa")):
-            value = keys.take(key)
-            if is_on(value):
-                found.set("tuner.name", tuner, key)
-            elif value is not None:
-                found.drop(key, value, "it is switched off")
+            shared.switch(keys, found, key, "tuner.name", tuner)
         for key in ("pissa_iter", "pissa_convert"):
             if key in keys:
                 found.drop(key, keys.take(key), "the adapter is saved for the unmodified base model")
@@ -241,11 +237,7 @@ class LlamaFactory(TableImporter):
 
     def _masks(self, keys: Keys, found: Translation) -> None:
         for key, turns in (("train_on_prompt", "everything"), ("mask_history", "last")):
-            value = keys.take(key)
-            if is_on(value):
-                found.set("mask.turns", turns, key)
-            elif value is not None:
-                found.drop(key, value, "it is the default")
+            shared.switch(keys, found, key, "mask.turns", turns, off="it is the default")
 
     def _template(self, keys: Keys, found: Translation) -> None:
         name, thinking = keys.take("template"), keys.get("enable_thinking")
