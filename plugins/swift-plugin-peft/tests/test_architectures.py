@@ -8,7 +8,7 @@ from typing import Any
 import peft
 import pytest
 import torch
-from swift_testing.architectures import causal_types, small_model
+from swift_testing.architectures import causal_types, small_model, write_small_model
 from swift_train import build
 
 from swift_core.checkpoints.family import family_of
@@ -50,8 +50,7 @@ def close(found: torch.Tensor, expected: torch.Tensor, most: float) -> None:
 def goes_through(kind: str, folder: Path, tokenizer: Any) -> Any:
     """The model with its adapter, as all of it was found right."""
     base = small_model(kind).eval()
-    base.save_pretrained(folder / "base")
-    tokenizer.save_pretrained(folder / "base")
+    write_small_model(folder / "base", kind)
     family, tuner = family_of(build.source_of(folder / "base")), registry().choose("tuner", "lora", {"dropout": 0.0}).build()
     model: Any = tuner.attach(build.load_checkpoint(folder / "base", device="cpu").model, family)
     learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
