@@ -1,4 +1,4 @@
-"""The command `swift report`."""
+"""Write the HTML report of a run, or of several side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command("report", short_help="Write the HTML report of a run, or of several side by side")
+@click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; default: report.html in the run folder, if it is one.")
 @click.option("--name", "names", multiple=True, help="What the report calls a run; once per run, in their order.")
