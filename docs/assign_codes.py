@@ -29,6 +29,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-plugin-transformers/.*/(serving|server|api|engine|tool)|swift-http/", "SERVE"),
     (r"swift-plugin-(transformers|families)/|swift_train/auto_classes|contrib/swift-(compat|plugin-smollm2)/", "MODEL"),
     (r"swift-plugin-(deepspeed|fsdp|megatron|mesh)/|swift_train/(strateg|ddp|collective)", "PARALLEL"),
+    (r"swift-(rollouts|plugin-grpo)/", "RL"),
     (r"swift-train/", "TRAIN"),
     (r"swift-(nodes|plugin-(slurm|kubernetes|ray))/", "NODE"),
     (r"swift-plugin-(auto-gptq|autoawq|bnb|compressed-tensors|gptqmodel|torchao)/", "QUANT"),

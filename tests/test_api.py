@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from swift_nodes.facts import _settings
 from swift_testing.codes import coded
-from swift_train.job import _with_effect
+from swift_train.trainer import options_with_effect
 
 from swift_core import fetch
 from swift_core.contract.errors import UsageError
@@ -39,7 +39,11 @@ def test_options_say_themselves_whether_they_affect_the_result(tiny_model, tmp_p
     assert {"output", "runs", "overwrite", "resume", "model", "adapter"} <= set(first.without_effect)
     assert "dtype" in first.options_with_effect()
     task = replace(first.part("task"), options={**first.part("task").options, "save_steps": 7})
-    assert _with_effect(task) == _with_effect(first.part("task")) != _with_effect(replace(task, options={**task.options, "seed": 7}))
+    assert (
+        options_with_effect(task)
+        == options_with_effect(first.part("task"))
+        != options_with_effect(replace(task, options={**task.options, "seed": 7}))
+    )
 
 
 def test_a_path_stands_for_its_text(tiny_model, tmp_path):

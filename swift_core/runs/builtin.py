@@ -27,8 +27,7 @@ def swift_launchers() -> list[LauncherSpec]:
 def swift_check(run: Run) -> Iterator[Problem]:
     """Refuse several nodes if the launcher starts processes on one machine only."""
     chosen = run.parts.get("launcher")
-    nodes = int(run.options.get("nodes", 1))
-    if chosen is None or nodes == 1:
+    if chosen is None or (nodes := int(run.options.get("nodes", 1))) == 1:
         return
     from swift_core.plugins import registry
 

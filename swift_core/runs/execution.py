@@ -218,8 +218,7 @@ def _finish(known: Registry, run: Run, folder: Path, result: ResultRecord, secon
 def error_of(event: ErrorRecord) -> SwiftError:
     """Return the error that a worker reported."""
     known: tuple[type[SwiftError], ...] = (errors.UsageError, errors.Stopped, errors.PeerFailed, errors.DiskFull, errors.NotWritable)
-    kind = {each.__name__: each for each in known}.get(event["type"])
-    kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
+    kind = {each.__name__: each for each in known}.get(event["type"]) or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
     return kind(event["message"], code=event["code"], hint=event["hint"], where=event["where"])
 
 

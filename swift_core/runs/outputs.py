@@ -15,8 +15,7 @@ def problems(run: Run) -> Iterator[Problem]:
         return
     place = Path(output).expanduser().resolve()
     for what, path in _kept(run):
-        kept = path.resolve()
-        if place == kept or place in kept.parents:
+        if place == (kept := path.resolve()) or place in kept.parents:
             holds = "is" if place == kept else "contains"
             message = f"'{output}' {holds} {what}, which the result would replace"
             yield Problem(code="RUN-016", where="output", message=message, hint="Choose another folder, which need not exist yet.")

@@ -194,6 +194,7 @@ class _Sequence:
         self._tokenizer = served.tokenizer
         self._writer = Writer(served.tokenizer, served.eos_for(request.sampling), request.sampling, request.put)
         self._processors = processors
+        self._processed_logprobs = served.processed_logprobs
         self._generator: torch.Generator | None = None
         if sample:
             self._generator = torch.Generator(served.device)
@@ -214,9 +215,10 @@ class _Sequence:
         if self.request.score is not None:
             self._put_scores(logits)
         elif self.cache.length == len(self.tokens):
-            token = self._choose(logits[-1].float())
+            processed = self._process(logits[-1].float())
+            token = self._choose(processed)
             self.tokens.append(token)
-            self._writer.token(token, logits[-1])
+            self._writer.token(token, processed if self._processed_logprobs else logits[-1])
 
     def finish(self) -> None:
         """Put the last piece."""
@@ -230,9 +232,13 @@ class _Sequence:
         scored = [token_of(self._tokenizer, token, row, self.request.score or 0) for token, row in zip(following, logits, strict=False)]
         self.request.put(Piece("", (*first, *scored)))
 
+    def _process(self, logits: Tensor) -> Tensor:
+        if not self._processors:
+            return logits
+        processed: Tensor = self._processors(torch.tensor([self.tokens], device=logits.device), logits[None])[0]
+        return processed
+
     def _choose(self, logits: Tensor) -> int:
-        if self._processors:
-            logits = self._processors(torch.tensor([self.tokens], device=logits.device), logits[None])[0]
         if self._generator is None:
             return int(logits.argmax())
         return int(torch.multinomial(logits.softmax(-1), 1, generator=self._generator))

@@ -61,6 +61,7 @@ class ServedModel:
         eos_token_ids: ids of the tokens that end a completion.
         max_new_tokens: default limit of a completion, in tokens.
         allow_other_base: accept adapters that were trained on another base model.
+        processed_logprobs: return log-probabilities after the logits processors, instead of the model's own.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class ServedModel:
         eos_token_ids: Sequence[int],
         max_new_tokens: int,
         allow_other_base: bool = False,
+        processed_logprobs: bool = False,
     ) -> None:
         self.base = base
+        self.processed_logprobs = processed_logprobs
         self.tuner = tuner
         self.allow_other_base = allow_other_base
         self.model: Any = loaded.model.eval()

@@ -79,7 +79,7 @@ class SequentialWorker(Worker[Request]):
             torch.manual_seed(sampling.seed)
         ids = torch.tensor([list(request.prompt)], device=served.device)
         config = served.generation_config(len(request.prompt), sampling)
-        own = [recorder] if sampling.logprobs is not None else []
+        recorders = [recorder] if sampling.logprobs is not None else []
         made = served.logits_processors(config, len(request.prompt), extra_processors(sampling, len(request.prompt), self._grammars))
         served.model.generate(
             input_ids=ids,
@@ -87,7 +87,7 @@ class SequentialWorker(Worker[Request]):
             generation_config=without_processors(config),
             streamer=streamer,
             stopping_criteria=StoppingCriteriaList([_CancelledCriteria(request)]),
-            logits_processor=LogitsProcessorList([*own, *made]),
+            logits_processor=LogitsProcessorList([*made, *recorders] if served.processed_logprobs else [*recorders, *made]),
         )
         writer.finish()
 
@@ -118,7 +118,7 @@ class _TokenStreamer(BaseStreamer):
 
 
 class _LogitsRecorder(LogitsProcessor):
-    """Records the unprocessed logits of each step."""
+    """Records the logits of each step, as they are at its place among the processors."""
 
     def __init__(self) -> None:
         self.logits: deque[Tensor] = deque()  # a queue, since some devices stream one step late

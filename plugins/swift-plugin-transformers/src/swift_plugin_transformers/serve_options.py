@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from swift_core.options import Options, option
 
 SIZE = r"^(auto|\d+(\.\d+)?\s*[KMGT]i?B)$"
@@ -24,3 +26,8 @@ class ServeOptions(Options):
         list, "Origins of web pages that may read responses (CORS): https://HOST:PORT, or *.", also=("allowed_origins",)
     )
     adapter_folder: list[str] = option(list, "Folders below which adapters may be loaded at runtime, with --runtime-adapters.")
+    logprobs_mode: Literal["raw_logprobs", "processed_logprobs"] = option(
+        "raw_logprobs",
+        "Log-probabilities that are returned: of the model (raw_logprobs), or of the distribution that tokens are sampled from, after "
+        "temperature, penalties and truncation (processed_logprobs).",
+    )

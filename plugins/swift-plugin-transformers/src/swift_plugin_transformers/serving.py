@@ -86,6 +86,7 @@ def load(
         eos_token_ids=eos_token_ids,
         max_new_tokens=options.max_new_tokens,
         allow_other_base=allow_other_base,
+        processed_logprobs=options.logprobs_mode == "processed_logprobs",
     )
     return EmbeddedEngine(served, name, options)
 

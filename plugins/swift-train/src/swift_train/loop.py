@@ -21,9 +21,10 @@ from swift_train.devices import peak_memory
 from swift_train.intervals import Intervals
 from swift_train.micro_batches import MicroBatches
 from swift_train.nonfinite_loss import nonfinite_rows
+from swift_train.online import Interrupted, metrics_of
 from swift_train.resume import Resume, changed_settings, earlier_checkpoints, first_intact, read_state
 from swift_train.run_state import MetricsWindow, RunState
-from swift_train.sampler import make_sampler
+from swift_train.sampler import rows_per_step
 from swift_train.save_interval import SaveTimer
 from swift_train.schedule import learning_rate, total_steps
 from swift_train.scoring import Step
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from swift_train.callbacks import Callbacks
     from swift_train.options import TrainOptions
     from swift_train.row_isolation import Isolation
+    from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
-    from swift_train.stream import Stream
     from swift_train.tasks import LossTask
     from swift_train.watchdog import Watchdog
 
@@ -51,7 +52,7 @@ class Loop:
     Args:
         task: the forward pass and the loss.
         strategy: the parallel strategy, already built.
-        rows, heldout: training rows, and rows for evaluation (or None).
+        sampler, heldout: the training rows of each step, and rows for evaluation (or None).
         options: of the task.
         rate: peak learning rate.
         max_length: tokens per packed sequence.
@@ -65,23 +66,21 @@ class Loop:
     """
 
     def __init__(
-        self, *, task: LossTask, strategy: Strategy, rows: Samples | Stream, heldout: Samples | None, options: TrainOptions,
+        self, *, task: LossTask, strategy: Strategy, sampler: StepSampler, heldout: Samples | None, options: TrainOptions,
         rate: float, max_length: int, isolation: Isolation, setup: Mapping[str, Any], run: Mapping[str, Any], watchdog: Watchdog,
         write_model: Callable[[Path, Mapping[str, Any]], None], callbacks: Callbacks, report: Report,
     ) -> None:  # fmt: skip
-        self.strategy, self.heldout, self.options, self.report = strategy, heldout, options, report
+        self.strategy, self.sampler, self.heldout, self.options, self.report = strategy, sampler, heldout, options, report
         self.batches = MicroBatches(options, max_length, isolation, strategy)
         self.watchdog, self.callbacks = watchdog, callbacks
         self.task = WatchedTask(task, watchdog)
-        per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
-        self.sampler = make_sampler(rows, per_step, options, max_length)
         self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
         self.ranking = callbacks.training.ranking = Ranking(options.metric_for_best_model, options.greater_is_better)
         self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit, self.ranking, run)
         self.earlier: list[Path] = []  # checkpoints of the runs that this one resumes
         self.intervals = Intervals(options, self.sampler.steps_per_epoch)
-        self.setup = {**setup, "rows per step": per_step, "ranks": strategy.data_size} | (
+        self.setup = {**setup, "rows per step": rows_per_step(options, strategy), "ranks": strategy.data_size} | (
             {"steps": self.total} if options.schedule != "constant" else {}
         )
         self.write_model = write_model
@@ -155,14 +154,18 @@ class Loop:
     def _step(self) -> dict[str, float]:
         began = time.perf_counter()
         self.watchdog.stage(f"step {self.state.step + 1}")
-        state, (samples, rows) = self.state, self.sampler.step(self.state.step)
+        state = self.state
+        try:
+            samples, rows = self.sampler.step(state.step)
+        except Interrupted as interrupted:
+            raise self._stopped(interrupted.error) from interrupted.error
         tokens, supervised = int(samples.lengths[rows].sum()), int(samples.supervised[rows].sum())
         count = self.task.count(samples, rows)
         rate = self.rate(state.updates)
         step = Step(self.strategy, self.task, samples, rows, train=True)
         micros = self.task.prepare(step, self.batches.training(samples, rows))
         loss = self.strategy.accumulate(micros, self.task, 1 / count)
-        metrics = self.task.take_metrics(self.strategy)
+        metrics = {**metrics_of(self.sampler), **self.task.take_metrics(self.strategy)}
         if not isfinite(loss) and self.options.on_nan == "stop":
             raise self._not_finite(loss, samples, rows)
         self.watchdog.mark("optimizer update")
@@ -236,9 +239,13 @@ class Loop:
     def _stop_requested(self) -> bool:
         return bool(self.strategy.reduce(float(self.report.stop_requested), "max"))
 
-    def _stopped(self) -> Stopped:
-        self._save(needed=True)
+    def _stopped(self, failure: SwiftError | None = None) -> SwiftError:
+        """Save, and return the error to raise: a stop that was requested, or what made the next step impossible."""
+        if failure is None or self.state.step:
+            self._save(needed=True)
         hint = f"To continue, run the same command with --resume {shlex.quote(str(self.report.folder))}"
+        if failure:
+            return failure.with_context(hint=f"{failure.hint} {hint if self.state.step else ''}".strip())
         return Stopped(f"stopped after step {self.state.step} of {self.total}; a checkpoint was written", code="TRAIN-031", hint=hint)
 
     def _save(self, *, needed: bool = False) -> None:

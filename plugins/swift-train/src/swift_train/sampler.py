@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swift_train.options import TrainOptions
+    from swift_train.strategy import Strategy
     from swift_train.stream import Stream
 
 
@@ -39,6 +40,11 @@ class StepSampler(Protocol):
     def seek(self, position: Mapping[str, Any]) -> None:
         """Move to a position from a checkpoint."""
         ...
+
+
+def rows_per_step(options: TrainOptions, strategy: Strategy) -> int:
+    """Return the rows per step over all ranks; with `packing`, packs of rows."""
+    return options.batch_size * options.gradient_accumulation_steps * strategy.data_size
 
 
 def make_sampler(rows: Samples | Stream, per_step: int, options: TrainOptions, max_length: int) -> StepSampler:
