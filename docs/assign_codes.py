@@ -42,6 +42,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-plugin-import/", "IMPORT"),
     (r"swift-testing/", "TEST"),
     (r"swift-sandbox/", "SANDBOX"),
+    (r"swift-(provenance|plugin-audit)/", "AUDIT"),
     (r"contrib/", "PLUGIN"),
 )
 

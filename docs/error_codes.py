@@ -39,6 +39,7 @@ AREAS = {
     "SERVE": "serving, asking and their backends",
     "EVAL": "evaluation",
     "SANDBOX": "untrusted code",
+    "AUDIT": "audit log and provenance",
     "TEST": "the testing kit",
 }
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from swift_data.reading import raw_rows
+from swift_provenance.lineage import history
 
-from swift_core.checkpoints import Checkpoint
 from swift_core.contract import DataChoice, Run, SwiftError
-from swift_core.system import made_by, read_run
 from swift_evaluate.roles import Item
 
 WORDS = 13  # length of the word sequences that are compared
@@ -83,25 +82,8 @@ def training_data(checkpoint: Path, runs: Path) -> Iterator[DataChoice]:
         checkpoint: folder of the checkpoint.
         runs: folder in which runs are looked for whose output is elsewhere.
     """
-    seen: set[Path] = set()
-    waiting = [checkpoint]
-    while waiting:
-        folder = waiting.pop().resolve()
-        if folder in seen:
-            continue
-        seen.add(folder)
-        if made := _maker(folder, runs):
-            yield from made.datasets
-            waiting += [Path(source.path) for source in (made.model, *made.adapters.values()) if source]
-        if folder.is_dir() and (manifest := Checkpoint.at(folder).manifest) and manifest.base.get("path"):
-            waiting.append(Path(manifest.base["path"]))
-
-
-def _maker(checkpoint: Path, runs: Path) -> Run | None:
-    """Return the run that made a checkpoint: that of the run folder it is in, or one whose result it is."""
-    inside = [parent for parent in list(checkpoint.parents)[:3] if (parent / "run.json").is_file()]
-    elsewhere = [path.parent for path in runs.glob("*/result.json") if (made := made_by(path.parent)) and made.resolve() == checkpoint]
-    return next((read_run(folder) for folder in (*inside, *elsewhere)), None)
+    for made in history(checkpoint, runs):
+        yield from made.data
 
 
 def _runs(run: Run) -> Path:

@@ -1,0 +1,1 @@
+"""Provenance of checkpoints: lineage, licences, signatures, bills of materials and model cards."""
