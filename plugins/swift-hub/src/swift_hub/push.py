@@ -7,11 +7,13 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from swift_provenance.description import describe
+from swift_provenance.model_card import model_card
+
 from swift_core.checkpoints import MANIFEST, Checkpoint, Fetcher
-from swift_core.contract import Reference, Run, UsageError
+from swift_core.contract import Reference, UsageError
 from swift_core.plugins import matches, registry
 from swift_core.system import made_by, network, read_run
-from swift_hub.model_card import model_card
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _DOCUMENTS = ("LICEN[CS]E*", "NOTICE*")
@@ -63,8 +65,8 @@ def prepare(folder: Path, target: str) -> Upload:
             where=str(checkpoint.folder),
             hint="Remove them from the folder; a checkpoint in its format does not need them.",
         )
-    run = run or _run_of(checkpoint.folder)
-    texts = {} if _CARD in beside else {_CARD: model_card(checkpoint, reference.name, run)}
+    runs = folder.absolute().parent if run else Path("runs")
+    texts = {} if _CARD in beside else {_CARD: model_card(describe(checkpoint.folder, runs), reference.name)}
     if checkpoint.manifest:
         published = {key: value for key, value in checkpoint.manifest.base.items() if key != "path" and not value.startswith("file:")}
         texts[MANIFEST] = json.dumps(asdict(checkpoint.manifest) | {"base": published}, indent=2, ensure_ascii=False)
@@ -90,8 +92,3 @@ def push(upload: Upload, *, message: str, private: bool) -> str:
         for file, text in upload.texts.items():
             (staged / file).write_text(text, encoding="utf-8")
         return str(hub.push(staged, upload.reference, message=message, private=private))
-
-
-def _run_of(folder: Path) -> Run | None:
-    """Return the record of the run that made the checkpoint, if the checkpoint is in its run folder."""
-    return read_run(folder.parent) if (folder.parent / "run.json").is_file() and made_by(folder.parent) == folder else None

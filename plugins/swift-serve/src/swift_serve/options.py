@@ -24,6 +24,9 @@ class ServeOptions(EngineOptions):
     parity: Literal["refuse", "warn"] = option(
         "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
     )
+    require_signature: str = option(
+        "", "Public key (PEM): serve only a checkpoint, and adapters, that its owner signed (swift sign).", affects_result=False
+    )
 
 
 class AskOptions(EngineOptions):

@@ -20,6 +20,7 @@ SERVE = VerbSpec(
     main="backend",
     parts={"backend": "transformers"},
     job=Ref("swift_serve.serve:serve"),
+    check=Ref("swift_serve.signatures:problems"),
     spellings=SERVING,
     ignored=IGNORED,
     unsupported={**UNSUPPORTED, **BY_CLIENTS},
