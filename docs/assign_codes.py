@@ -43,6 +43,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-testing/", "TEST"),
     (r"swift-sandbox/", "SANDBOX"),
     (r"swift-(provenance|plugin-audit)/", "AUDIT"),
+    (r"swift-plugin-policy/", "POLICY"),
     (r"contrib/", "PLUGIN"),
 )
 

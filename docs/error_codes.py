@@ -40,6 +40,7 @@ AREAS = {
     "EVAL": "evaluation",
     "SANDBOX": "untrusted code",
     "AUDIT": "audit log and provenance",
+    "POLICY": "the policy of an organisation",
     "TEST": "the testing kit",
 }
 
