@@ -9,7 +9,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: install quickstart test-fast test test-full lint docs bench dist clean
+.PHONY: install quickstart test-fast test test-full gpu gpu-wheels lint docs bench dist clean
 
 install: $(STAMP)  ## the checkout's environment: the core, every plugin of the main environment, the development tools
 
@@ -35,6 +35,16 @@ test: install  ## what CI runs: lint and the tests, on two cores
 test-full: install  ## a long lane: make test-full LANE=train|kill|… (without LANE: their list)
 	@test -n "$(LANE)" || { $(BIN)/python -m tests.lanes; exit 2; }
 	@$(BIN)/python -m pytest --lane $(LANE)
+
+gpu-wheels: install  ## collect into wheels/ what `make gpu` needs on a machine without a network
+	@$(BIN)/python -m tests.gpu.wheels wheels
+
+gpu:  ## the checks and measurements for an accelerator, with the torch, transformers and peft of $(PYTHON)
+	@test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu
+	@.venv-gpu/bin/python tests/gpu/borrow.py $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+	@.venv-gpu/bin/python -m pip install --quiet $(if $(wildcard wheels),--no-index --find-links wheels) -r tests/gpu/requirements.txt
+	@.venv-gpu/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . $(PLUGINS:%=-e %)
+	@.venv-gpu/bin/python -m tests.gpu $(GPU_ARGS)
 
 lint: install
 	@$(BIN)/ruff check .

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from swift_testing.architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model, write_small_model
+from swift_train import row_attention
 from swift_train.batches import RowBoundaries, collate, split_rows
 from swift_train.options import PretrainOptions
 from swift_train.ranks import rng_states
-from swift_train.row_isolation import Isolation, check_isolation, probe_isolation
+from swift_train.row_isolation import Isolation, check_isolation, probe_isolation, with_row_attention
 from swift_train.tasks import PretrainTask
 from swift_train.testing import on_ranks, run_training, samples_of, training_run, write_rows
 
@@ -52,7 +53,7 @@ def of_step(strategy, samples, max_rows, reported, *, train):
 
 def check(model, tmp_path) -> Isolation:
     """See that a step of three rows, as they go, has the loss and the gradients that it has row by row."""
-    strategy = strategy_of(model)
+    strategy, own = strategy_of(model), model.config._attn_implementation
     random = np.random.default_rng(0)
     samples = samples_of(tmp_path, [(random.choice(TOKENS, length).tolist(), [(1, length, 1.0)]) for length in (23, 14, 9)])
     isolation = probe_isolation(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
@@ -61,11 +62,14 @@ def check(model, tmp_path) -> Isolation:
     train = before.equal(rng_states(torch.device("cpu"))["cpu"])  # else its training is random: no two steps are the same
     if not train:
         loss, gradients = of_step(strategy, samples, 1, RowBoundaries.POSITION_IDS, train=False)
-    together, theirs = of_step(strategy, samples, 3 if isolation.together else 1, isolation.boundaries, train=train)
-    assert together == pytest.approx(loss, rel=2e-6)
-    assert len(gradients) == len(theirs)
-    far = sum(float((one - other).square().sum()) for one, other in zip(gradients, theirs, strict=True)) ** 0.5
-    assert far <= 1e-4 * sum(float(one.square().sum()) for one in gradients) ** 0.5
+    by_rows = with_row_attention(strategy, PretrainTask(PretrainOptions()), TOKENS, 64, isolation)
+    for found in (isolation, by_rows):  # the second last: it is what a run takes
+        model.set_attn_implementation(found.attention or own)
+        together, theirs = of_step(strategy, samples, 3 if found.together else 1, found.boundaries, train=train)
+        assert together == pytest.approx(loss, rel=2e-6)
+        assert len(gradients) == len(theirs)
+        far = sum(float((one - other).square().sum()) for one, other in zip(gradients, theirs, strict=True)) ** 0.5
+        assert far <= 1e-4 * sum(float(one.square().sum()) for one in gradients) ** 0.5
     return isolation
 
 
@@ -92,6 +96,41 @@ def test_together_they_would_be_other_rows(model_type, tmp_path):
 def test_however_attention_is_computed(attention, dtype):
     found = {kind: isolation_of(small_model(kind, attention=attention).to(dtype)).together for kind in ("llama", "qwen3_moe", "falcon")}
     assert found == {"llama": True, "qwen3_moe": True, "falcon": False}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "values", "taken"),
+    [
+        ("llama", {}, True),
+        ("mistral", {"sliding_window": 5}, True),
+        ("qwen3", {"sliding_window": 5, "use_sliding_window": True, "layer_types": ["sliding_attention", "full_attention"]}, True),
+        ("gpt2", {}, True),
+        ("stablelm", {"sliding_window": 5}, False),
+    ],
+)
+def test_attention_of_single_rows_is_taken_if_the_losses_stay(model_type, values, taken):
+    """With a window that the longest row exceeds; one model builds its window into the mask alone."""
+    model = small_model(model_type, **values)
+    strategy, task = strategy_of(model), PretrainTask(PretrainOptions())
+    own = model.config._attn_implementation
+    isolation = with_row_attention(strategy, task, TOKENS, 64, probe_isolation(strategy, task, TOKENS, 64))
+    assert isolation.together
+    assert (isolation.attention == row_attention.IMPLEMENTATION) == taken
+    assert model.config._attn_implementation == (row_attention.IMPLEMENTATION if taken else own)
+    assert isolation.boundaries is (RowBoundaries.CU_SEQLENS if taken else RowBoundaries.POSITION_IDS)
+
+
+def test_attention_that_attends_otherwise_is_not_taken(monkeypatch):
+    """Rows that see the rows before them, and a window that is left out."""
+    for broken in ({"cu_seq_lens_q": None}, {"sliding_window": None}):
+        attend = row_attention.attend
+        monkeypatch.setattr(row_attention, "attend", lambda *parts, broken=broken, attend=attend, **more: attend(*parts, **(more | broken)))
+        model = small_model("mistral", sliding_window=5)
+        strategy, task = strategy_of(model), PretrainTask(PretrainOptions())
+        isolation = with_row_attention(strategy, task, TOKENS, 64, probe_isolation(strategy, task, TOKENS, 64))
+        assert isolation.together
+        assert not isolation.attention
+        monkeypatch.undo()
 
 
 def test_rotary_embeddings_that_depend_on_the_longest_row():

@@ -74,7 +74,8 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         callbacks.call("on_load_end")
         watchdog.stage("checking row isolation")
         max_length = max_length_of(shapes, options)
-        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length)
+        asked = run.options.get("attention", "auto")
+        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length, attention=asked)
         write_report(strategy, run.part("parallel").name, isolation, report.folder)
         check_isolation(isolation, options, strategy, max_sequences(rows))
         if not isolation.together and isolation.reason != ONE_ROW:

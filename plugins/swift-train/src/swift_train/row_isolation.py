@@ -18,11 +18,12 @@ first tokens must be visible clearly above the noise; otherwise the result is un
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import UsageError
+from swift_train import row_attention
 from swift_train.batches import RowBoundaries
 from swift_train.row_probe import ProbeFailed, RowProbe, median, root_mean_square
 from swift_train.samples import Samples
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 ONE_ROW = "the options put one row in each forward pass"
 
 _ROW, _CHANGED, _TAIL, _BEFORE, _BEHIND = 8, 2, 5, 12, 6  # tokens
+_LAST = 64  # tokens of the longest row that are scored
 _SAMPLED_ROWS = 64  # rows whose tokens are used for the probe
 _DISTINCT = 8  # minimum number of different token ids
 _TIMES = 4.0  # a difference counts if it is this many times the noise
@@ -58,6 +60,7 @@ class Isolation:
         boundaries: how row starts are passed to the model.
         reason: why rows are computed one by one; empty if they may share a pass.
         causal: whether tokens attend only to earlier tokens.
+        attention: the attention implementation that was installed for the run; empty for the model's own.
         figures: loss differences in nats: the effect of the row's own first tokens, the noise, and the influence of other rows.
     """
 
@@ -65,6 +68,7 @@ class Isolation:
     reason: str = ""
     causal: bool = True
     figures: dict[str, float] = field(default_factory=dict)
+    attention: str = ""
 
     @property
     def together(self) -> bool:
@@ -81,7 +85,9 @@ def one_by_one(reason: str, figures: Mapping[str, float] = MappingProxyType({}),
     return Isolation(RowBoundaries.POSITION_IDS, reason, causal, dict(figures))
 
 
-def isolation_of(strategy: Strategy, task: WatchedTask, rows: Samples | Stream, heldout: Samples | None, longest: int) -> Isolation:
+def isolation_of(
+    strategy: Strategy, task: WatchedTask, rows: Samples | Stream, heldout: Samples | None, longest: int, *, attention: str = "auto"
+) -> Isolation:
     """Determine whether a run's rows may share a forward pass. Collective; the result is the same on all processes.
 
     The model is not probed if every pass has one row and rows are not padded to a fixed shape.
@@ -90,6 +96,7 @@ def isolation_of(strategy: Strategy, task: WatchedTask, rows: Samples | Stream, 
         strategy, task: they compute the losses; the strategy is built.
         rows, heldout: training and validation rows of the run.
         longest: maximum tokens of a streamed row.
+        attention: the attention implementation that the user asked for; with `auto`, that of several rows in a pass may be replaced.
     """
     options = task.options
     if not (
@@ -99,7 +106,42 @@ def isolation_of(strategy: Strategy, task: WatchedTask, rows: Samples | Stream, 
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
     tokens = {token for place in range(min(len(first), _SAMPLED_ROWS)) for token in first[place].ids.tolist()}
     lengths = [int(samples.lengths.max()) for samples in (*known, heldout) if samples is not None]
-    return probe_isolation(strategy, task, sorted(tokens), max(lengths) if known else longest)
+    longest = max(lengths) if known else longest
+    found = probe_isolation(strategy, task, sorted(tokens), longest)
+    if attention != "auto" or options.compile or strategy.fixed_shapes:
+        return found
+    return with_row_attention(strategy, task, sorted(tokens), longest, found)
+
+
+def with_row_attention(strategy: Strategy, task: ForwardLoss, tokens: Sequence[int], longest: int, isolation: Isolation) -> Isolation:
+    """Install the attention of single rows (`swift_train.row_attention`) if the losses stay the same with it. Collective.
+
+    Args:
+        strategy, task: they compute the losses; the strategy is built.
+        tokens: token ids that occur in the rows.
+        longest: tokens of the longest row; a window or a chunk of attention is seen only by rows that exceed it.
+        isolation: of the model with its own attention.
+    """
+    if not isolation.together or isolation.boundaries is RowBoundaries.MROPE:
+        return isolation
+    with RowProbe(strategy, task, (tokens[0], tokens[-1])) as probe:
+        comparison = _Comparison(probe, tokens, longest)
+        before = comparison.of_attention(isolation.boundaries)
+        if not strategy.reduce(float(probe.model is not None and row_attention.applies_to(probe.model)), "max"):
+            return isolation
+        assert probe.model is not None
+        own = probe.model.config._attn_implementation
+        row_attention.install(probe.model)
+        try:
+            difference = max(map(root_mean_square, before, comparison.of_attention(RowBoundaries.CU_SEQLENS)))
+        except ProbeFailed:
+            difference = float("inf")
+        figures = {**isolation.figures, "other_attention": difference}
+        noise = _Noise(**{name: isolation.figures[name] for name in ("effect", "same", "other")})
+        if difference > noise.company(probe.precision):
+            row_attention.install(probe.model, own)
+            return replace(isolation, figures=figures)
+        return replace(isolation, boundaries=RowBoundaries.CU_SEQLENS, figures=figures, attention=row_attention.IMPLEMENTATION)
 
 
 def max_sequences(rows: Samples | Stream) -> int:
@@ -194,6 +236,10 @@ class _Comparison:
                 return found
             refused.append(found)
         return refused[0]
+
+    def of_attention(self, boundaries: RowBoundaries) -> tuple[NDArray[Any], ...]:
+        """Return the losses of a row between two others, and of the last tokens of a row of the maximum length."""
+        return self._among(boundaries, 1), self._probe.run([self._ids(self._longest, 7)], last=_LAST)
 
     def _compare(self, boundaries: RowBoundaries, noise: _Noise) -> Isolation:
         far = self._among(boundaries, 2, far=self._longest)

@@ -53,6 +53,11 @@ class RowProbe:
         """The largest machine epsilon of the dtypes used in the pass; the same on all processes."""
         return self._strategy.reduce(self._recorder.precision, "max")
 
+    @property
+    def model(self) -> PreTrainedModel | None:
+        """The model inside the strategy's engine, once it has run a pass; None if it is none of transformers."""
+        return self._recorder.model
+
     def __enter__(self) -> RowProbe:
         self._random = rng_states(self._strategy.device)
         return self
@@ -69,6 +74,7 @@ class RowProbe:
         boundaries: RowBoundaries = RowBoundaries.POSITION_IDS,
         scored: int = 0,
         far: int = 0,
+        last: int = 0,
     ) -> NDArray[Any]:
         """Compute the losses of one row in a forward pass of several rows. Collective.
 
@@ -78,6 +84,7 @@ class RowProbe:
             boundaries: how row starts are passed to the model.
             scored: index of the scored row.
             far: last position id of the first row, whose second half is moved there, if that exceeds its length.
+            last: number of the scored row's last tokens that are scored alone; 0 for all.
 
         Returns:
             Losses in nats, (positions, 1 + labels), the same on all processes.
@@ -87,6 +94,8 @@ class RowProbe:
         """
         ends = list(accumulate(map(len, rows)))
         begin, count = ends[scored] - len(rows[scored]), (length or len(rows[scored])) - 1
+        if 0 < last < count:
+            begin, count = begin + count - last, last
         ids = torch.tensor([token for row in rows for token in row])
         positions = [torch.arange(len(row)) for row in rows]
         if far > len(rows[0]):
@@ -139,6 +148,7 @@ class _RecordingTask:
         self.trains: bool | None = None
         self.found: NDArray[Any] = np.zeros(0)
         self.precision = 0.0
+        self.model: PreTrainedModel | None = None
         self._kept: list[tuple[Module, str, Tensor, Tensor]] | None = None
 
     def start(self, micro: Micro) -> None:
@@ -149,6 +159,7 @@ class _RecordingTask:
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Run the task's forward pass, in training mode without dropout."""
         if self._kept is None:
+            self.model = next((part for part in model.modules() if isinstance(part, PreTrainedModel)), None)
             self.precision = torch.finfo(compute_dtype(model)).eps
             buffers = [(part, name, value) for part in model.modules() for name, value in part._buffers.items() if value is not None]
             self._kept = [

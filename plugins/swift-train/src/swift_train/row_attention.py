@@ -1,0 +1,106 @@
+"""Attention of the rows of a micro-batch, each over its own tokens, without a mask of all tokens by all tokens.
+
+transformers' `sdpa` gets a mask of (tokens, tokens) for several rows, and computes the scores between rows only to discard them. Here, on
+CUDA in bfloat16 and float16, a variable-length kernel (`torch.nn.attention.varlen`, FlashAttention 2) takes the boundaries of the rows;
+elsewhere, and for the dtypes, head sizes and dropout that it does not compute, `scaled_dot_product_attention` runs row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+
+from swift_train.causal_attention import causal_attention, unsupported_argument
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from transformers import PreTrainedModel
+
+IMPLEMENTATION = "swift_rows"
+_MAX_HEAD_SIZE = 256  # of FlashAttention 2
+
+
+class RowAttentionUnsupported(Exception):
+    """The attention has a feature that is not implemented here; the message names it."""
+
+
+def applies_to(model: PreTrainedModel) -> bool:
+    """Return whether the model's attention may be replaced: a model of text alone whose attention is transformers' `sdpa`."""
+    return model.config._attn_implementation == "sdpa" and not model.config.sub_configs
+
+
+def install(model: PreTrainedModel, implementation: str = IMPLEMENTATION) -> None:
+    """Set the attention implementation of a model, by default to the one of this module."""
+    AttentionInterface.register(IMPLEMENTATION, attend)
+    model.set_attn_implementation(implementation)
+
+
+def attend(
+    module: Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """Compute causal attention within each row, as an attention function of transformers (`AttentionInterface`).
+
+    Args:
+        module: the attention layer.
+        query: (1, heads, tokens, head size).
+        key: (1, key-value heads, tokens, head size).
+        value: as `key`.
+        attention_mask: None.
+        dropout: probability, applied to the attention weights.
+        scaling: factor of the scores; None for 1 / sqrt(head size).
+        sliding_window: number of tokens that a token attends to, including itself; None for all.
+        cu_seq_lens_q: (rows + 1,) int32, where each row begins, and the number of tokens; None for a single row.
+        max_length_q: tokens of the longest row.
+        more: other arguments of the model's attention.
+
+    Returns:
+        The output, (1, tokens, heads, head size), and None in place of the attention weights.
+
+    Raises:
+        RowAttentionUnsupported: the attention is not causal, has a mask, or has an argument that is not implemented here.
+    """
+    named = unsupported_argument(more) or ("attention_mask" if attention_mask is not None else "")
+    if named or not getattr(module, "is_causal", True):
+        raise RowAttentionUnsupported(f"its attention uses '{named or 'later tokens'}'")
+    if cu_seq_lens_q is not None and max_length_q is not None and not dropout and _has_kernel(query, value):
+        from torch.nn.attention.varlen import varlen_attn
+
+        states = (part[0].transpose(0, 1) for part in (query, key, value))
+        window, grouped = (sliding_window - 1 if sliding_window else -1, 0), query.shape[1] != key.shape[1]
+        bounds, longest = cu_seq_lens_q, max_length_q
+        output = varlen_attn(*states, bounds, bounds, longest, longest, scale=scaling, window_size=window, enable_gqa=grouped)
+        return cast("Tensor", output)[None], None
+    starts: Sequence[int] = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
+    parts = [
+        causal_attention(
+            *(states[:, :, start:end] for states in (query, key, value)), window=sliding_window, scale=scaling, dropout=dropout
+        )
+        for start, end in pairwise(starts)
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _has_kernel(query: Tensor, value: Tensor) -> bool:
+    """Return whether the variable-length kernel computes these queries and values."""
+    return (
+        query.is_cuda
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] == value.shape[-1] <= _MAX_HEAD_SIZE
+        and hasattr(torch.nn.attention, "varlen")
+    )
