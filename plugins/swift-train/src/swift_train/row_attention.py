@@ -81,10 +81,10 @@ def attend(
     if cu_seq_lens_q is not None and max_length_q is not None and not dropout and _has_kernel(query, value):
         from torch.nn.attention.varlen import varlen_attn
 
-        states = (part[0].transpose(0, 1) for part in (query, key, value))
+        queries, keys, values = (part[0].transpose(0, 1) for part in (query, key, value))
         window, grouped = (sliding_window - 1 if sliding_window else -1, 0), query.shape[1] != key.shape[1]
         bounds, longest = cu_seq_lens_q, max_length_q
-        output = varlen_attn(*states, bounds, bounds, longest, longest, scale=scaling, window_size=window, enable_gqa=grouped)
+        output = varlen_attn(queries, keys, values, bounds, bounds, longest, longest, scale=scaling, window_size=window, enable_gqa=grouped)
         return cast("Tensor", output)[None], None
     starts: Sequence[int] = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
     parts = [
