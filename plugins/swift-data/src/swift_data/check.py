@@ -16,6 +16,8 @@ from swift_data.duplicates import Prints, Same
 from swift_data.facts import Counting, Facts, characters
 from swift_data.histogram import Distribution, Spread
 from swift_data.inspector import Measured, RowInspector
+from swift_data.overlap import questions_of
+from swift_data.personal_data import Finding, Personal
 from swift_data.reading import raw_rows
 from swift_data.rows import learned_by, normalise
 from swift_data.rows.forms import Form, form_of, way_on
@@ -23,6 +25,7 @@ from swift_data.task import inspector_of
 from swift_data.unread import Unread, UnreadField
 
 _TOLD_EVERY = 1000
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,8 @@ class SetCheck:
 
     `bad` is the number of invalid rows; `faults` are the reasons, and the error that stopped the reading before the end of a file.
     `long` is the number of rows that exceed the maximum sequence length, `learned` that of supervised tokens. `unread` are fields of
-    valid rows that are not used, `control` is a clause on control tokens in their texts.
+    valid rows that are not used, `control` is a clause on control tokens in their texts. `personal` is the personal data that was found,
+    `overlapping` are the first rows that contain a question of the evaluation data, with that question, and their number.
     """
 
     name: str
@@ -44,6 +48,9 @@ class SetCheck:
     faults: tuple[Fault, ...]
     unread: tuple[UnreadField, ...] = ()
     control: str = ""
+    personal: Personal | None = None
+    overlaps: int = 0
+    overlapping: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,12 @@ class DataCheck:
         if self.leaked.count:
             texts = "validation row is also a training row", "validation rows are also training rows"
             found.append(_count(self.leaked.count, *texts))
+        if personal := sum(each.personal.rows for each in self.sets if each.personal):
+            found.append(_count(personal, "row has personal data", "rows have personal data"))
+        if overlaps := sum(each.overlaps for each in self.sets):
+            found.append(
+                _count(overlaps, "row contains a question of the evaluation data", "rows contain questions of the evaluation data")
+            )
         return found
 
     @property
@@ -144,6 +157,8 @@ class _Reader:
         self._how, self._learned = how, "task" in run.parts
         self._media = Path(how["media_folder"]) if how["media_folder"] else None
         self._kinds, self._inspector, self._watch = kinds, inspector, watch
+        self._questions = questions_of(run.options["against"], run.options["hub"]) if run.options.get("against") else None
+        self._personal = bool(run.options.get("pii"))
         self._done = 0
 
     def read(self, choice: DataChoice, prints: Prints) -> SetCheck:
@@ -168,6 +183,9 @@ class _Reader:
             faults=(*found.broken.faults(), *found.faults.faults()),
             unread=found.unread.fields(),
             control=found.unread.tokens(),
+            personal=found.personal.result() if self._personal else None,
+            overlaps=found.overlaps,
+            overlapping=tuple(found.overlapping),
         )
 
     def _good(self, choice: DataChoice, found: _Found) -> Iterator[RawRow]:
@@ -183,6 +201,7 @@ class _Reader:
                 return
             found.rows += 1
             self._tell()
+            self._look(raw, found)
             try:
                 row = normalise(raw, self._kinds, media_folder=self._media)
             except SwiftError as error:
@@ -197,6 +216,15 @@ class _Reader:
                 found.lengths.add(characters(row))
                 found.unread.add(row.unread)
             yield raw
+
+    def _look(self, raw: RawRow, found: _Found) -> None:
+        """Look for personal data, and for questions of the evaluation data."""
+        if self._personal:
+            found.personal.add(raw)
+        if self._questions and (questions := self._questions.found_in(raw.data)):
+            found.overlaps += 1
+            if len(found.overlapping) < _SHOWN:
+                found.overlapping.append((f"{raw.file}, row {raw.number}", min(questions)))
 
     def _tell(self) -> None:
         self._done += 1
@@ -217,6 +245,9 @@ class _Found:
     rows: int = 0
     learned: int = 0
     long: int = 0
+    personal: Finding = field(default_factory=Finding)
+    overlaps: int = 0
+    overlapping: list[tuple[str, str]] = field(default_factory=list)
 
     def measure(self, raw: RawRow, measured: Measured, most: int) -> None:
         """Count the tokens of a row."""

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from swift_core.contract import Run, SwiftError, UsageError, Watch, progress
 from swift_core.system import paths
+from swift_data.overlap import questions_of
 from swift_data.reading import Skips, raw_rows
 from swift_data.rows import canonical, normalise
 from swift_data.task import commonest_kind
@@ -33,13 +34,17 @@ _json = json.JSONEncoder(ensure_ascii=False, default=_as_json).encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A converted file; `skipped_in` is the file that lists the skipped rows, or '' if there are none."""
+    """A converted file; `skipped_in` is the file that lists the skipped rows, or '' if there are none.
+
+    `overlapping` is the number of rows that were left out because they contain a question of the evaluation data.
+    """
 
     output: str
     kind: str
     rows: int
     skipped: int
     skipped_in: str
+    overlapping: int = 0
 
 
 def convert(run: Run, watch: Watch | None = None) -> Converted:
@@ -53,7 +58,8 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
     listing = output.with_name(f"{output.name}.skipped")
     kind = run.options["kind"] or commonest_kind(run.datasets, how) or "chat"
     media = Path(how["media_folder"]) if how["media_folder"] else None
-    total = 0
+    questions = questions_of(run.options["against"], run.options["hub"]) if run.options["against"] else None
+    total = overlapping = 0
     with _aside(output) as file:
         listing.unlink(missing_ok=True)
         skips = Skips(how, [listing])
@@ -62,6 +68,9 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
                 total += 1
                 if watch and total % _TOLD_EVERY == 0:
                     watch(progress("convert", total, None, "rows"))
+                if questions and questions.found_in(raw.data):
+                    overlapping += 1
+                    continue
                 try:
                     line = _json(canonical(normalise(raw, (kind,), media_folder=media)))
                 except SwiftError as error:
@@ -74,7 +83,12 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
                 "the dataset has no rows", code="DATA-015", where="dataset", hint="Check the file, and the number of rows after '#'."
             )
     return Converted(
-        output=str(output), kind=kind, rows=total - skips.count, skipped=skips.count, skipped_in=str(listing) if skips.count else ""
+        output=str(output),
+        kind=kind,
+        rows=total - skips.count - overlapping,
+        skipped=skips.count,
+        skipped_in=str(listing) if skips.count else "",
+        overlapping=overlapping,
     )
 
 

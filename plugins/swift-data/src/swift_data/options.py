@@ -16,6 +16,7 @@ class ReadingOptions(Options):
     roles: dict[str, Literal["system", "user", "assistant", "tool"]] = option(
         dict, 'Rename roles: {"bot": "assistant"} reads messages of the role bot as assistant messages.'
     )
+    redact: bool = option(False, "Replace personal data in texts by its kind, such as [EMAIL]; needs a detector (swift-plugin-pii).")
     media_folder: str = option("", "Folder of images, audio and video; default: the folder of the data file.", also=("media_dir",))
 
 
@@ -63,6 +64,8 @@ class DataCheckOptions(SeenOptions):
 
     dataset: Several = option(..., DATASETS, min_length=1)
     val_dataset: Several = option(list, "Validation datasets: none of their rows may be among the training rows.", also=("validation",))
+    pii: bool = option(False, "Look for personal data, with every installed detector (swift-plugin-pii).")
+    against: Several = option(list, "Evaluation data: no row may contain one of its questions.")
 
 
 class DataShowOptions(SeenOptions):
@@ -79,6 +82,7 @@ class DataConvertOptions(HubOptions):
     dataset: Several = option(..., DATASETS, min_length=1)
     output: str = option(..., "File for the rows (JSONL).", affects_result=False)
     overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",), affects_result=False)
+    against: Several = option(list, "Evaluation data: leave out rows that contain one of its questions.")
     kind: Literal["", "chat", "text", "preference", "label", "prompt"] = option(
         "", "Kind of the rows; default: the most frequent kind among the first rows."
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import DataChoice, RawRow, SwiftError, UsageError, suggestion
+from swift_data.personal_data import redacted
 
 SKIPPED_FILE = "skipped_rows.jsonl"
 _SHOWN = 5
@@ -21,7 +22,8 @@ def raw_rows(choice: DataChoice, how: Mapping[str, Any] | None = None) -> Iterat
 
     Args:
         choice: the dataset; its own `columns` (source name → name here) are applied too.
-        how: the `data` options: `columns` for all datasets, and `roles` (source name → name here) of messages.
+        how: the `data` options: `columns` for all datasets, `roles` (source name → name here) of messages, and whether to `redact`
+            personal data.
 
     Raises:
         UsageError: the source is unreadable, or a row lacks a field that is to be renamed.
@@ -30,7 +32,8 @@ def raw_rows(choice: DataChoice, how: Mapping[str, Any] | None = None) -> Iterat
     roles: Mapping[str, str] = (how or {}).get("roles") or {}
     for row in islice(choice.build().rows(), choice.limit):
         named = _rename(row, columns) if columns else row
-        yield _cast(named, roles) if roles else named
+        cast = _cast(named, roles) if roles else named
+        yield redacted(cast) if (how or {}).get("redact") else cast
 
 
 def _rename(row: RawRow, columns: Mapping[str, str]) -> RawRow:

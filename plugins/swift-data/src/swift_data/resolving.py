@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract import DataChoice, DatasetSpec, Problem, Problems, SwiftError, TaskSpec, UsageError
 from swift_core.options import Invalid
 from swift_data.choices import choose_dataset, fetch_dataset
+from swift_data.personal_data import detectors
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -19,9 +20,11 @@ def prepare(draft: Draft) -> None:
     """Resolve and fetch the datasets that the options `dataset` and `val_dataset` name (`VerbSpec.prepare`).
 
     Raises:
-        UsageError: with every dataset that does not exist or has invalid options.
+        UsageError: with every dataset that does not exist or has invalid options; or nothing is installed that finds personal data.
         SwiftError: a download failed.
     """
+    if draft.options.get("data", {}).get("redact") or draft.options.get("pii"):
+        detectors()
     streaming = bool(draft.options.get("data", {}).get("streaming"))
     draft.datasets = _resolved(draft, "dataset", streaming=streaming)
     draft.validation = _resolved(draft, "val_dataset")

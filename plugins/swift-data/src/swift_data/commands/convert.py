@@ -31,6 +31,8 @@ def convert(verb: VerbSpec, settings: Settings, screen: Screen) -> int:
     click.echo(f"{done.output}: {done.rows:,} {done.kind} rows")
     if done.skipped:
         click.echo(f"{done.skipped_in}: {done.skipped:,} invalid rows skipped")
+    if done.overlapping:
+        click.echo(f"left out: {done.overlapping:,} rows that contain a question of the evaluation data")
     return 0
 
 

@@ -40,6 +40,12 @@ def set_lines(found: SetCheck, check: DataCheck) -> Iterator[str]:
         if check.max_length and found.long:
             yield _line("too long", f"{found.long:,} rows have more than {check.max_length:,} tokens (truncation: {check.truncation})")
         yield from histogram_lines(lengths)
+    if (personal := found.personal) is not None:
+        yield _line("personal data", f"{_counts(personal.kinds)}, in {personal.rows:,} rows" if personal.rows else "none found")
+        yield from (f"      {place}, {path}: {kind}" for place, path, kind in personal.first)
+    if found.overlaps:
+        yield _line("contamination", f"{found.overlaps:,} rows contain a question of the evaluation data")
+        yield from (f"      {place}: {question}" for place, question in found.overlapping)
     for fault in found.faults[:_MOST_FAULTS]:
         yield from _fault_lines(fault)
     if (more := len(found.faults) - _MOST_FAULTS) > 0:

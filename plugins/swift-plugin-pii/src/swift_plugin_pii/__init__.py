@@ -1,0 +1,1 @@
+"""A detector of personal data in Chinese and English texts."""
