@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_data.rows import ChatRow, LabelRow, normalise
@@ -12,6 +11,7 @@ from swift_train.score_task import ConversationEncoder
 from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
+    from swift_train.media.rows import RowMedia
     from swift_train.tokenise import Encoded, SupervisedText
     from transformers import PreTrainedTokenizerBase
 
@@ -25,7 +25,7 @@ class LabelledEncoder(ConversationEncoder):
     rows, grouped = "label", False
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, options: SequenceClassificationOptions, stops: Sequence[str], media: Path | None
+        self, tokenizer: PreTrainedTokenizerBase, options: SequenceClassificationOptions, stops: Sequence[str], media: RowMedia | None
     ) -> None:
         super().__init__(tokenizer, options, stops, media)
         self._problem_type, self._num_labels = options.problem_type, options.num_labels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +14,7 @@ from swift_plugin_classification.labels import LabelledEncoder, column_names
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
+    from swift_train.media.rows import RowMedia
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -26,7 +26,7 @@ class SequenceClassification(ScoreTask):
 
     options: SequenceClassificationOptions
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> LabelledEncoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> LabelledEncoder:
         """Return the encoder of label rows, which uses the model's chat template."""
         return LabelledEncoder(tokenizer, self.options, stops, media)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.broadcast_loading import broadcast_parameters
+from swift_train.media.micro import refuse_media
 from swift_train.placement_report import measure_placement
 from swift_train.sharding import fsdp_modules, shard
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
@@ -160,6 +161,7 @@ def pad_micros(micros: Sequence[Micro], minimum: int) -> list[Micro]:
     longest = max(micro.input_ids.shape[1] for micro in micros)
     padded = []
     for micro in micros:
+        refuse_media(micro)
         missing = longest - micro.input_ids.shape[1]
         positions = torch.cat([micro.position_ids, torch.arange(missing)[None]], 1)
         padded.append(replace(micro, input_ids=pad(micro.input_ids, (0, missing)), position_ids=positions))

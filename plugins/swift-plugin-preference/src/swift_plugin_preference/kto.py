@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +18,7 @@ from swift_plugin_preference.mismatched import Mismatched
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
+    from swift_train.media.rows import RowMedia
     from swift_train.samples import Samples
     from swift_train.scoring import Step
     from torch import Tensor
@@ -66,7 +66,7 @@ class Kto(SampleTask):
     options: KtoOptions
     reference = REFERENCE
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> LabelEncoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> LabelEncoder:
         """Return the encoder of label rows, which uses the model's chat template."""
         return LabelEncoder(tokenizer, self.options, stops, media)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_data.rows import ChatRow, PreferenceRow, normalise
@@ -15,6 +14,7 @@ from swift_plugin_preference.answers import AnswerEncoder
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
+    from swift_train.media.rows import RowMedia
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -49,7 +49,7 @@ class PairTask(SampleTask):
 
     options: PairOptions
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> PairEncoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> PairEncoder:
         """Return the encoder of preference rows, which uses the model's chat template."""
         return PairEncoder(tokenizer, self.options, stops, media)
 

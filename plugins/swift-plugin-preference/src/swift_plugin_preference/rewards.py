@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_data.rows import ChatRow, PreferenceRow, normalise
@@ -17,6 +16,7 @@ from swift_plugin_preference.pairs import pair_loss, pairs
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
+    from swift_train.media.rows import RowMedia
     from swift_train.tokenise import Encoded, SupervisedText
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
@@ -54,7 +54,7 @@ class Rm(ScoreTask):
 
     options: RmOptions
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> RewardEncoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> RewardEncoder:
         """Return the encoder of preference rows, which uses the model's chat template."""
         return RewardEncoder(tokenizer, self.options, stops, media)
 

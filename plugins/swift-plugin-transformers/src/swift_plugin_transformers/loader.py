@@ -12,7 +12,7 @@ import torch
 from swift_formats.generation_config import readable_generation_config, repaired_generation_config
 from swift_train.auto_classes import register
 from swift_train.heads import SCORE, accept_logits_to_keep
-from swift_train.processors import tokenizer_of
+from swift_train.processors import share_template, tokenizer_of
 from swift_train.roles import Loaded, Loading
 from swift_train.weights import check_weights
 
@@ -21,6 +21,7 @@ from swift_core.contract import SwiftError, UsageError
 from swift_plugin_transformers.config_checks import check_eos_token_ids, check_rope_types
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
+from swift_plugin_transformers.loading_errors import loading_error
 from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class TransformersLoader:
 
 
 def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
-    processor = with_pad_token(processor)
+    processor = share_template(with_pad_token(processor))
     if loading.head:
         accept_logits_to_keep(model, tokenizer_of(processor).pad_token_id)
     return Loaded(model, processor)
@@ -263,31 +264,6 @@ def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
             len(info["unexpected_keys"]),
             sorted(info["unexpected_keys"])[:5],
         )
-
-
-def loading_error(error: Exception, folder: Path) -> SwiftError:
-    """Convert an exception of transformers to a SwiftError, with a hint for known causes."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(error, TypeError | LookupError | ArithmeticError | AttributeError):  # their messages are unclear without the type
-        text = f"{type(error).__name__}: {text}"
-    if "trust_remote_code" in str(error):
-        return UsageError(
-            "the tokenizer or processor needs Python code from the checkpoint, which is not trusted",
-            code="MODEL-023",
-            where=str(folder),
-            hint="To trust it: --trust-remote-code org/name@revision.",
-        )
-    if "backend tokenizer" in str(error):
-        hint = "Copy tokenizer.json and tokenizer_config.json, or tokenizer.model, from the model's page into the folder."
-        return UsageError("transformers can't read its tokenizer", code="MODEL-024", where=str(folder), hint=hint)
-    if "ignore_mismatched_sizes" in str(error):
-        hint = "Check that config.json belongs to the checkpoint; the log names the weights."
-        return UsageError("the weights' shapes do not match config.json", code="MODEL-025", where=str(folder), hint=hint)
-    if "flash_attn" in str(error) or "attention" in text.lower():
-        return UsageError(text, code="MODEL-026", where="attention", hint="--attention auto selects an implementation that is available.")
-    return SwiftError(
-        f"transformers can't load the checkpoint: {text}", code="MODEL-027", where=str(folder), hint="Check that it is complete."
-    )
 
 
 def with_pad_token(processor: Any) -> Any:

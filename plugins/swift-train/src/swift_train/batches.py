@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from math import ceil, inf
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from swift_train.samples import Samples
+    from swift_train.media.micro import MicroMedia
+    from swift_train.samples import Sample, Samples
 
 
 CPU_TOKENS = 512  # measured: with fewer tokens per pass the cores wait for each other, with more only memory use grows
@@ -50,6 +51,7 @@ class Micro:
     columns: Mapping[str, Tensor] = field(default_factory=dict)  # (sequences,) or (supervised,) float32: numbers beside the tokens
     lengths: tuple[int, ...] = ()  # full lengths of the rows, if this holds only a shard of their tokens (swift_train.context_parallel)
     boundaries: RowBoundaries = RowBoundaries.POSITION_IDS  # how the beginnings of rows are passed to the model
+    media: MicroMedia | None = None  # of sequences with pictures
 
     @property
     def plain(self) -> bool:
@@ -79,6 +81,7 @@ class Micro:
             sequence=number[self.sequence[scored]],
             sample=self.sample[chosen],
             columns={name: values[chosen] for name, values in self.columns.items()},
+            media=self.media.only(chosen, tokens) if self.media else None,
         )
 
     def as_filler(self) -> Micro:
@@ -87,11 +90,17 @@ class Micro:
 
     @property
     def row_arguments(self) -> dict[str, Any]:
-        """Keyword arguments with which a transformers model keeps the rows separate; empty for a single row."""
+        """Keyword arguments with which a transformers model keeps the rows separate, and those of media; empty for a single row of text."""
+        return {**self._separation, **(self.media.arguments if self.media else {})}
+
+    @property
+    def _separation(self) -> dict[str, Any]:
         if self.plain:
             return {}
         if self.boundaries is RowBoundaries.MROPE:
-            return {"position_ids": self.position_ids.expand(4, *self.position_ids.shape)}
+            if self.media is None or self.media.positions is None:
+                return {"position_ids": self.position_ids.expand(4, *self.position_ids.shape)}
+            return {"position_ids": torch.cat([self.position_ids[None], self.media.positions])}
         if self.boundaries is RowBoundaries.POSITION_IDS or self.lengths:
             return {"position_ids": self.position_ids}
         starts = self.position_ids[0] == 0
@@ -106,7 +115,8 @@ class Micro:
         moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True) for name, value in values.items() if isinstance(value, torch.Tensor)
         }
-        return replace(self, **moved, columns={name: value.to(device, non_blocking=True) for name, value in self.columns.items()})
+        columns = {name: value.to(device, non_blocking=True) for name, value in self.columns.items()}
+        return replace(self, **moved, columns=columns, media=self.media.to(device) if self.media else None)
 
 
 class RowGroup(NamedTuple):
@@ -135,8 +145,13 @@ def split_rows(
     return own + [RowGroup((shortest,), 0.0)] * (max(map(len, groups)) - len(own))
 
 
-def collate(samples: Samples, group: RowGroup, boundaries: RowBoundaries = RowBoundaries.POSITION_IDS) -> Micro:
-    """Build the tensors of a micro-batch, on the CPU."""
+def collate(
+    samples: Samples,
+    group: RowGroup,
+    boundaries: RowBoundaries = RowBoundaries.POSITION_IDS,
+    media: Callable[[Sequence[Sample]], MicroMedia | None] | None = None,
+) -> Micro:
+    """Build the tensors of a micro-batch, on the CPU; `media` builds those of the sequences' media files."""
     samples_of = [samples.sequences(row) for row in group.rows]
     parts = [part for sequences in samples_of for part in sequences]
     numbers = torch.arange(len(parts))
@@ -158,6 +173,7 @@ def collate(samples: Samples, group: RowGroup, boundaries: RowBoundaries = RowBo
             for name in parts[0].columns
         },
         boundaries=boundaries,
+        media=media(parts) if media else None,
     )
 
 

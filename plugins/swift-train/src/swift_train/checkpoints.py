@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -210,3 +211,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(renamed, ignore_errors=True)
         path.rename(renamed)
         shutil.rmtree(renamed, ignore_errors=True)
+
+
+def recovery_hint(checkpoint: Path, folder: Path) -> str:
+    """Explain how to get the trained model if the output could not be written."""
+    model, run = shlex.quote(str(checkpoint.absolute() / "model")), shlex.quote(str(folder.absolute()))
+    return (
+        f"The trained model is in {model}, an ordinary checkpoint. To write it elsewhere: "
+        f"cp -r {model} FOLDER, or the same command with --resume {run} --output FOLDER"
+    )

@@ -17,6 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from swift_train.media.micro import refuse_media
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,6 +30,7 @@ def shard_tokens(micro: Micro, part: int, parts: int) -> Micro:
 
     The micro-batch is padded to a multiple of `parts`; `lengths` of the result are those of all rows, over all shards.
     """
+    refuse_media(micro)
     micro = pad_to_multiple(micro, parts)
     size = micro.input_ids.shape[1] // parts
     begin, end = part * size, (part + 1) * size

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from swift_core.runs import Report
     from swift_train.tasks import Encoder
 
-_FORMAT = 4  # version of the stores and of the encoders' output; increment it when either changes
+_FORMAT = 5  # version of the stores and of the encoders' output; increment it when either changes
 _BATCH = 64  # rows; larger batches live long enough to trigger full garbage collections
 _FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-th
 
@@ -86,7 +86,8 @@ def load_samples(
         if store.meta["skipped"]:
             report.note(f"{store.meta['skipped']} rows of {choice.asked} were skipped; they are listed in {report.folder / SKIPPED_FILE}.")
         if store.meta["dropped"]:
-            report.note(f"{store.meta['dropped']} rows longer than {preprocessing.max_length} tokens were dropped (truncation: drop).")
+            why = "truncation: drop" if preprocessing.truncation == "drop" else "their pictures can't be cut"
+            report.note(f"{store.meta['dropped']} rows longer than {preprocessing.max_length} tokens were dropped ({why}).")
         for text in unread_of(store).sentences(choice.asked):
             report.note(text)
         stores.append(store)

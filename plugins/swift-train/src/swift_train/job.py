@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,15 @@ from swift_core.contract import Run, SwiftError, UsageError
 from swift_core.system import output_path, write_json
 from swift_train.build import base_of, load_base
 from swift_train.callbacks import Callbacks
+from swift_train.checkpoints import recovery_hint
 from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
 from swift_train.disk_space import check_disk_space
 from swift_train.loop import Loop
 from swift_train.masks import pieces
+from swift_train.media.collate import media_collator
+from swift_train.media.processor import media_processor
+from swift_train.media.rows import RowMedia
 from swift_train.online import OnlineTask, Session
 from swift_train.options import ChatOptions
 from swift_train.placement_report import write_report
@@ -59,6 +62,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     resume, callbacks = resume_of(run, report.folder), Callbacks(run, report)
     shapes = load_base(run, "meta")  # tokenizer and configuration, without weights
     rows, heldout = load_rows(run, task, shapes, report)
+    media = media_collator(shapes)
     strategy: Strategy = _strategy(run)
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
     watchdog.stage("loading the model", patience=_PATIENCE)
@@ -75,7 +79,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         watchdog.stage("checking row isolation")
         max_length = max_length_of(shapes, options)
         asked = run.options.get("attention", "auto")
-        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length, attention=asked)
+        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length, attention=asked, media=media)
         write_report(strategy, run.part("parallel").name, isolation, report.folder)
         check_isolation(isolation, options, strategy, max_sequences(rows))
         if not isolation.together and isolation.reason != ONE_ROW:
@@ -87,9 +91,9 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         )  # fmt: skip
         sampler = stack.enter_context(_sampler(task, rows, session, max_length))
         loop = Loop(
-            task=task, strategy=strategy, sampler=sampler, heldout=heldout, options=options, rate=trainer.rate,
-            max_length=max_length, isolation=isolation, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write,
-            report=report, watchdog=watchdog, callbacks=callbacks,
+            task=task, strategy=strategy, sampler=sampler, heldout=heldout, options=options, rate=trainer.rate, max_length=max_length,
+            isolation=isolation, media=media, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
+            watchdog=watchdog, callbacks=callbacks,
         )  # fmt: skip
         for samples, what in ((rows, "reference"), (heldout, "reference held out")) if task.reference else ():
             watchdog.stage(f"{what} log-probabilities")
@@ -107,7 +111,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         except SwiftError as error:
             if not written:
                 raise
-            hint = f"{error.hint} {_recovery_hint(written, report.folder)}".strip()
+            hint = f"{error.hint} {recovery_hint(written, report.folder)}".strip()
             raise error.with_context(hint=hint) from error.__cause__
         callbacks.call("on_train_end", out)
     return out, figures
@@ -125,15 +129,6 @@ def _sampler(task: LossTask, rows: Samples | Stream, session: Session, max_lengt
         message = "prompts can't be streamed, since answers to them are sampled in a fixed order"
         raise UsageError(message, code="TRAIN-133", where="data.streaming", hint="Leave out --data.streaming.")
     return task.feed(rows, session)
-
-
-def _recovery_hint(checkpoint: Path, folder: Path) -> str:
-    """Explain how to get the trained model if the output could not be written."""
-    model, run = shlex.quote(str(checkpoint.absolute() / "model")), shlex.quote(str(folder.absolute()))
-    return (
-        f"The trained model is in {model}, an ordinary checkpoint. To write it elsewhere: "
-        f"cp -r {model} FOLDER, or the same command with --resume {run} --output FOLDER"
-    )
 
 
 def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples | Stream, Samples | None]:
@@ -168,7 +163,7 @@ def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:
     if isinstance(task.options, ChatOptions):
         use_template(shapes.processor, task.options)
     data = run.options.get("data", {})
-    media = Path(data["media_folder"]) if data.get("media_folder") else None
+    media = RowMedia(Path(data["media_folder"]) if data.get("media_folder") else None, media_processor(shapes.processor))
     encoder = task.encoder(tokenizer, stops=family_of(base_of(run)).stop_tokens, media=media)
     return Preprocessing(encoder=encoder, truncation=task.truncation, max_length=max_length_of(shapes, task.options), options=data)
 

@@ -33,6 +33,7 @@ from swift_train.watchdog import WatchedTask
 if TYPE_CHECKING:
     from swift_core.runs import Report
     from swift_train.callbacks import Callbacks
+    from swift_train.media.collate import MediaCollator
     from swift_train.options import TrainOptions
     from swift_train.row_isolation import Isolation
     from swift_train.sampler import StepSampler
@@ -56,7 +57,7 @@ class Loop:
         options: of the task.
         rate: peak learning rate.
         max_length: tokens per packed sequence.
-        isolation: whether several rows may share a forward pass.
+        isolation, media: whether several rows may share a forward pass, and what builds the media of micro-batches (or None).
         setup: settings that a resumed run must share with the original one, by name.
         run: the run as JSON, saved with each checkpoint.
         watchdog: a running watchdog.
@@ -67,11 +68,11 @@ class Loop:
 
     def __init__(
         self, *, task: LossTask, strategy: Strategy, sampler: StepSampler, heldout: Samples | None, options: TrainOptions,
-        rate: float, max_length: int, isolation: Isolation, setup: Mapping[str, Any], run: Mapping[str, Any], watchdog: Watchdog,
-        write_model: Callable[[Path, Mapping[str, Any]], None], callbacks: Callbacks, report: Report,
+        rate: float, max_length: int, isolation: Isolation, media: MediaCollator | None, setup: Mapping[str, Any], run: Mapping[str, Any],
+        watchdog: Watchdog, write_model: Callable[[Path, Mapping[str, Any]], None], callbacks: Callbacks, report: Report,
     ) -> None:  # fmt: skip
         self.strategy, self.sampler, self.heldout, self.options, self.report = strategy, sampler, heldout, options, report
-        self.batches = MicroBatches(options, max_length, isolation, strategy)
+        self.batches = MicroBatches(options, max_length, isolation, strategy, media)
         self.watchdog, self.callbacks = watchdog, callbacks
         self.task = WatchedTask(task, watchdog)
         self.total = total_steps(options, self.sampler.steps_per_epoch)
@@ -164,6 +165,7 @@ class Loop:
         rate = self.rate(state.updates)
         step = Step(self.strategy, self.task, samples, rows, train=True)
         micros = self.task.prepare(step, self.batches.training(samples, rows))
+        self.batches.fetch_after(self.sampler, state.step)
         loss = self.strategy.accumulate(micros, self.task, 1 / count)
         metrics = {**metrics_of(self.sampler), **self.task.take_metrics(self.strategy)}
         if not isfinite(loss) and self.options.on_nan == "stop":
@@ -294,7 +296,5 @@ class Loop:
             raise UsageError(problem, code="TRAIN-032", where=str(checkpoint), hint="Set more steps: --max-steps or --epochs.")
 
     def _not_finite(self, loss: float, samples: Samples, rows: list[int]) -> SwiftError:
-        named, hint = nonfinite_rows(
-            samples, rows, alone=lambda rank: self.batches.groups(samples, rows, 1, rank), strategy=self.strategy, task=self.task
-        )
+        named, hint = nonfinite_rows(samples, rows, batches=self.batches, strategy=self.strategy, task=self.task)
         return SwiftError(f"the loss is {loss} at step {self.state.step + 1}", code="TRAIN-033", where=named, hint=hint)

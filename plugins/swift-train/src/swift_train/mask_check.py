@@ -1,7 +1,8 @@
 """Check the loss mask of some rows before a run starts, by a second method that is independent of the encoder.
 
 The encoder maps character spans to tokens; here each turn's prompt is tokenised separately, as an inference engine does it, and compared
-token by token. The check fails for a mask that is shifted by one, lacks the stop token, or includes a token of the prompt.
+token by token; the prompt of a row with media by the model's own processor. The check fails for a mask that is shifted by one, lacks the
+stop token, or includes a token of the prompt.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ def check_turns(encoder: ChatEncoder, row: ChatRow, sequences: Sequence[Encoded]
         MaskError: a turn is supervised wrongly; the message shows the tokens around the error.
     """
     template, tokenizer = encoder.template.for_row(row), encoder.template.tokenizer
-    prompts = {
-        index: _ids(tokenizer, template.render(row.messages[:index], row.tools, prompt=True)) for index in encoder.supervised_messages(row)
-    }
+    prompts = {index: encoder.prompt_ids(row, index) for index in encoder.supervised_messages(row)}
     found: list[int] = []
     for ids, spans in ((encoded.ids.tolist(), encoded.spans) for encoded in sequences):
         for start, stop, _ in spans:
@@ -55,10 +54,6 @@ def check_turns(encoder: ChatEncoder, row: ChatRow, sequences: Sequence[Encoded]
 
 
 _REPORT = "This is a bug in the mask or the chat template; please report it with the row and the model's name."
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _around(tokenizer: Any, ids: Sequence[int], index: int) -> str:

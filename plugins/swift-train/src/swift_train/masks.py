@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import UsageError
 from swift_train.chat_template import ChatTemplate
+from swift_train.media.files import load_image
+from swift_train.media.placeholders import check_places, expand
+from swift_train.media.rows import RowMedia
 from swift_train.tokenise import Span, SupervisedText
 from swift_train.turns import Turn, check_everything, check_shown, locate
 
@@ -29,21 +32,33 @@ class ChatEncoder:
         tokenizer: with a chat template.
         mask: which turns are supervised, and where a turn ends.
         stops: end-of-turn tokens of the model's family.
+        media: the model's processor; without one, rows with media are refused.
 
     Raises:
         UsageError: see `ChatTemplate`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str] = ()) -> None:
-        self.template, self.mask = ChatTemplate(tokenizer, stops), mask
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str] = (), media: RowMedia | None = None
+    ) -> None:
+        self.template, self.mask, self.media = ChatTemplate(tokenizer, stops), mask, media or RowMedia()
 
     def __call__(self, row: ChatRow) -> list[SupervisedText]:
         """Render a conversation as one text, or as several if the template rewrites earlier turns.
 
         Raises:
-            UsageError: the template raises an error, omits a part of the conversation, or the supervised text can't be determined.
+            UsageError: the template raises an error, omits a part of the conversation, or the supervised text can't be determined; a media
+                file is damaged.
         """
-        _text_only(row)
+        files, processor = self.media.files(row.messages), self.media.processor
+        texts = self._texts(row)
+        if processor is None or not (files or any(token in texts[-1].text for token in processor.placeholders.values())):
+            return texts
+        check_places(self.template.for_row(row).render(row.messages, row.tools), files, processor.placeholders)
+        return [expand(text, files, processor.placeholders, processor.replacement) for text in texts]
+
+    def _texts(self, row: ChatRow) -> list[SupervisedText]:
+        """Return the texts with placeholders of the media as the template writes them."""
         template = self.template.for_row(row)
         if self.mask.turns == "everything":
             text = template.render(row.messages, row.tools)
@@ -57,6 +72,15 @@ class ChatEncoder:
         turns = [(locate(template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in supervised]
         check_shown("\n".join(turn.text for turn, _ in turns), row.messages[: supervised[-1]], row.tools)
         return list(self._joined(turns))
+
+    def prompt_ids(self, row: ChatRow, index: int) -> list[int]:
+        """Return the token ids of the prompt of message `index`, tokenised by itself; with media, by the model's processor."""
+        text = self.template.for_row(row).render(row.messages[:index], row.tools, prompt=True)
+        if files := self.media.files(row.messages[:index]):
+            assert self.media.processor is not None
+            found: list[int] = self.media.processor.encode(text, [load_image(file.path) for file in files])["input_ids"][0].tolist()
+            return found
+        return list(self.template.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def supervised_messages(self, row: ChatRow) -> list[int]:
         """Return the indices of the supervised messages."""
@@ -91,14 +115,3 @@ def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], supervised: S
             parts.append({"text": tokenizer.decode(list(ids[start:stop])), "supervised": bool(supervised[start])})
             start = stop
     return parts
-
-
-def _text_only(row: ChatRow) -> None:
-    for number, message in enumerate(row.messages, 1):
-        content = message.get("content")
-        if isinstance(content, list | tuple) and (kinds := sorted({part.get("type", "?") for part in content} - {"text"})):
-            raise UsageError(
-                f"message {number} contains {' and '.join(kinds)}, and this task trains on text only",
-                code="TRAIN-039",
-                hint="Remove such rows.",
-            )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
-from swift_train.batches import RowGroup, collate, max_micro_tokens, split_rows
+from swift_train.batches import Micro, RowGroup, collate, max_micro_tokens, split_rows
+from swift_train.sampler import LookaheadSampler
 
 if TYPE_CHECKING:
-    from swift_train.batches import Micro
+    from swift_train.batches import RowBoundaries
+    from swift_train.media.collate import MediaCollator
     from swift_train.options import TrainOptions
     from swift_train.row_isolation import Isolation
+    from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
+
+_AHEAD = 2  # micro-batches whose media are decoded ahead within a step
 
 
 class MicroBatches:
@@ -23,10 +28,13 @@ class MicroBatches:
         max_length: maximum tokens per row.
         isolation: whether and how rows may share a forward pass.
         strategy: the parallel strategy, already built.
+        media: builds the media of micro-batches, if the model has such inputs.
     """
 
-    def __init__(self, options: TrainOptions, max_length: int, isolation: Isolation, strategy: Strategy) -> None:
-        self._options, self._isolation, self._strategy = options, isolation, strategy
+    def __init__(
+        self, options: TrainOptions, max_length: int, isolation: Isolation, strategy: Strategy, media: MediaCollator | None = None
+    ) -> None:
+        self._options, self._isolation, self._strategy, self._media = options, isolation, strategy, media
         tokens = max_micro_tokens(options.micro_tokens, strategy.device)
         self._max_tokens = min(tokens, max_length * options.batch_size) if options.packing else tokens
 
@@ -42,14 +50,51 @@ class MicroBatches:
         rank = strategy.data_rank if rank is None else rank
         return split_rows(rows, samples.lengths, rank=rank, ranks=strategy.data_size, max_rows=limit, max_tokens=self._max_tokens)
 
-    def training(self, samples: Samples, rows: Sequence[int]) -> list[Micro]:
+    def training(self, samples: Samples, rows: Sequence[int]) -> Sequence[Micro]:
         """Return this rank's micro-batches of a training step; packs of rows are not split by `batch_size`."""
-        return self.collate(samples, self.groups(samples, rows, len(rows) if self._options.packing else self._options.batch_size))
+        return self.collate(samples, self._training_groups(samples, rows))
+
+    def fetch_after(self, sampler: StepSampler, index: int) -> None:
+        """Start to decode the media of the step after `index`, if its rows are known."""
+        if self._media is None or not isinstance(sampler, LookaheadSampler) or (following := sampler.following(index)) is None:
+            return
+        samples, rows = following
+        if samples.media_counts[rows].any():
+            self._media.ask(samples, self._training_groups(samples, rows))
+
+    def _training_groups(self, samples: Samples, rows: Sequence[int]) -> list[RowGroup]:
+        return self.groups(samples, rows, len(rows) if self._options.packing else self._options.batch_size)
 
     def evaluation(self, samples: Samples, rows: Sequence[int]) -> list[RowGroup]:
         """Return the rows of each of this rank's micro-batches for an evaluation."""
         return self.groups(samples, rows, self._options.eval_batch_size or self._options.batch_size)
 
-    def collate(self, samples: Samples, groups: Sequence[RowGroup]) -> list[Micro]:
-        """Return the tensors of micro-batches, on the CPU."""
-        return [collate(samples, group, self._isolation.boundaries) for group in groups]
+    def collate(self, samples: Samples, groups: Sequence[RowGroup]) -> Sequence[Micro]:
+        """Return the tensors of micro-batches, on the CPU. Those with media are built when they are read, each time anew."""
+        if self._media is None or not samples.media_counts[[row for group in groups for row in group.rows]].any():
+            return [collate(samples, group, self._isolation.boundaries) for group in groups]
+        return MediaMicros(samples, groups, self._isolation.boundaries, self._media)
+
+
+class MediaMicros(Sequence[Micro]):
+    """Micro-batches that are built when they are read; meanwhile the media of the next ones are decoded."""
+
+    def __init__(self, samples: Samples, groups: Sequence[RowGroup], boundaries: RowBoundaries, media: MediaCollator) -> None:
+        self._samples, self._groups, self._boundaries, self._media = samples, groups, boundaries, media
+        media.ask(samples, groups[:_AHEAD])
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, index: int) -> Micro: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> MediaMicros: ...
+
+    def __getitem__(self, index: int | slice) -> Micro | MediaMicros:
+        """Build a micro-batch."""
+        if isinstance(index, slice):
+            return MediaMicros(self._samples, self._groups[index], self._boundaries, self._media)
+        self._media.ask(self._samples, self._groups[index + 1 : index + 1 + _AHEAD])
+        return collate(self._samples, self._groups[index], self._boundaries, self._media)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from swift_train.batches import RowGroup, collate
-
 if TYPE_CHECKING:
+    from swift_train.micro_batches import MicroBatches
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
     from swift_train.tasks import ForwardLoss
@@ -17,23 +16,23 @@ _NAMED = 8
 
 
 def nonfinite_rows(
-    samples: Samples, rows: Sequence[int], *, alone: Callable[[int], list[RowGroup]], strategy: Strategy, task: ForwardLoss
+    samples: Samples, rows: Sequence[int], *, batches: MicroBatches, strategy: Strategy, task: ForwardLoss
 ) -> tuple[str, str]:
     """Name the rows of a step whose loss is not finite, and suggest what to do. Collective.
 
     Args:
         samples, rows: the run's samples, and the indices of the step's rows.
-        alone: returns a rank's share of the step with one row per micro-batch.
+        batches: splits rows into micro-batches and builds them.
         strategy, task: compute the losses.
 
     Returns:
         The rows as text (file and row number), and a hint.
     """
-    shares = [alone(rank) for rank in range(strategy.data_size)]
+    shares = [batches.groups(samples, rows, 1, rank) for rank in range(strategy.data_size)]
     bad = {
         row
         for index, piece in enumerate(shares[strategy.data_rank])
-        if not isfinite(strategy.accumulate([collate(samples, piece)], task, 1.0, train=False))
+        if not isfinite(strategy.accumulate(batches.collate(samples, [piece]), task, 1.0, train=False))
         for share in shares
         for row in share[index].rows
     }

@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract import UsageError
 from swift_train import row_attention
 from swift_train.batches import RowBoundaries
+from swift_train.media.isolation import media_problem
 from swift_train.row_probe import ProbeFailed, RowProbe, median, root_mean_square
 from swift_train.samples import Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from swift_train.media.collate import MediaCollator
     from swift_train.options import TrainOptions
     from swift_train.strategy import Strategy
     from swift_train.stream import Stream
@@ -86,7 +88,17 @@ def one_by_one(reason: str, figures: Mapping[str, float] = MappingProxyType({}),
 
 
 def isolation_of(
+<<<<<<< HEAD
     strategy: Strategy, task: WatchedTask, rows: Samples | Stream, heldout: Samples | None, longest: int, *, attention: str = "auto"
+=======
+    strategy: Strategy,
+    task: WatchedTask,
+    rows: Samples | Stream,
+    heldout: Samples | None,
+    longest: int,
+    *,
+    media: MediaCollator | None = None,
+>>>>>>> 8ad95ac0 (Rows with pictures are trained on: the processor's own tokens, pictures made with the micro-batch)
 ) -> Isolation:
     """Determine whether a run's rows may share a forward pass. Collective; the result is the same on all processes.
 
@@ -96,7 +108,11 @@ def isolation_of(
         strategy, task: they compute the losses; the strategy is built.
         rows, heldout: training and validation rows of the run.
         longest: maximum tokens of a streamed row.
+<<<<<<< HEAD
         attention: the attention implementation that the user asked for; with `auto`, that of several rows in a pass may be replaced.
+=======
+        media: builds the tensors of rows with media.
+>>>>>>> 8ad95ac0 (Rows with pictures are trained on: the processor's own tokens, pictures made with the micro-batch)
     """
     options = task.options
     if not (
@@ -106,6 +122,7 @@ def isolation_of(
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
     tokens = {token for place in range(min(len(first), _SAMPLED_ROWS)) for token in first[place].ids.tolist()}
     lengths = [int(samples.lengths.max()) for samples in (*known, heldout) if samples is not None]
+<<<<<<< HEAD
     longest = max(lengths) if known else longest
     found = probe_isolation(strategy, task, sorted(tokens), longest)
     if attention != "auto" or options.compile or strategy.fixed_shapes:
@@ -142,6 +159,16 @@ def with_row_attention(strategy: Strategy, task: ForwardLoss, tokens: Sequence[i
             row_attention.install(probe.model, own)
             return replace(isolation, figures=figures)
         return replace(isolation, boundaries=RowBoundaries.CU_SEQLENS, figures=figures, attention=row_attention.IMPLEMENTATION)
+=======
+    seen = next((samples for samples in (first, heldout) if samples is not None and samples.media_counts.any()), None)
+    if media is None or seen is None:
+        return probe_isolation(strategy, task, sorted(tokens), max(lengths) if known else longest)
+    found = probe_isolation(strategy, task, sorted(tokens - media.processor.token_ids), max(lengths) if known else longest)
+    if not found.together:
+        return found
+    reason, figures = media_problem(strategy, task, seen, media, found.boundaries)
+    return replace(found, reason=reason, figures={**found.figures, **figures})
+>>>>>>> 8ad95ac0 (Rows with pictures are trained on: the processor's own tokens, pictures made with the micro-batch)
 
 
 def max_sequences(rows: Samples | Stream) -> int:

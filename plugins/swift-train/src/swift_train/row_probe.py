@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,13 @@ class RowProbe:
             drawn = any(not state.equal(after[kind]) for kind, state in self._random.items())
             self._recorder.trains = not self._strategy.reduce(float(drawn), "max")
         found = self._losses(micro)
+        if not np.isfinite(found).all():
+            raise ProbeFailed("the loss is not finite")
+        return found
+
+    def losses(self, micro: Micro) -> NDArray[Any]:
+        """Compute the losses at the supervised positions of a micro-batch. Collective; returns and raises as `run` does."""
+        found = self._losses(replace(micro, weights=torch.arange(1.0, len(micro.positions) + 1)))
         if not np.isfinite(found).all():
             raise ProbeFailed("the loss is not finite")
         return found

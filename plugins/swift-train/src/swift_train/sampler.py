@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,15 @@ class StepSampler(Protocol):
         ...
 
 
+@runtime_checkable
+class LookaheadSampler(StepSampler, Protocol):
+    """A sampler that knows the rows of the next step, so that their media can be decoded ahead."""
+
+    def following(self, index: int) -> tuple[Samples, list[int]] | None:
+        """Return what `step` will return for the step after `index`; None if that is not read yet."""
+        ...
+
+
 def rows_per_step(options: TrainOptions, strategy: Strategy) -> int:
     """Return the rows per step over all ranks; with `packing`, packs of rows."""
     return options.batch_size * options.gradient_accumulation_steps * strategy.data_size
@@ -70,6 +79,9 @@ class _StoredSampler:
     def step(self, index: int) -> tuple[Samples, list[int]]:
         return self._samples, self._sampler.step(index)
 
+    def following(self, index: int) -> tuple[Samples, list[int]] | None:
+        return self.step(index + 1)
+
     def position(self) -> dict[str, Any]:
         return {}  # the step number is enough
 
@@ -94,6 +106,11 @@ class _StreamSampler:
             self._current = samples, _epoch_sampler(samples, self._per_step, self._options, self._max_length, part=self._part)
         samples, sampler = self._current
         return samples, sampler.step(index - self._first)
+
+    def following(self, index: int) -> tuple[Samples, list[int]] | None:
+        if self._current is None or (index := index + 1 - self._first) >= self._current[1].steps_per_epoch:
+            return None
+        return self._current[0], self._current[1].step(index)
 
     def position(self) -> dict[str, Any]:
         return {"part": self._part, "first": self._first}

@@ -13,11 +13,12 @@ from swift_core.contract import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from swift_train.media.files import MediaFile
     from swift_train.store import Store
 
 
 class Sample(NamedTuple):
-    """A sequence: token ids (tokens,) int32, loss weight of each token (tokens,) float32, source file and row as text, and its columns.
+    """A sequence: token ids (tokens,) int32, loss weight of each token (tokens,) float32, source file and row as text, columns, and media.
 
     A column is a number beside the tokens (a label), or a number per supervised token (log-probabilities of an earlier policy).
     """
@@ -26,6 +27,7 @@ class Sample(NamedTuple):
     weights: NDArray[np.float32]
     origin: str
     columns: Mapping[str, float | NDArray[np.float32]] = {}
+    media: tuple[MediaFile, ...] = ()
 
     @property
     def supervised(self) -> NDArray[np.bool_]:
@@ -44,6 +46,7 @@ class Samples:
         lengths: tokens of each sample, (samples,).
         supervised: supervised tokens of each sample, (samples,).
         counts: sequences of each sample, (samples,).
+        media_counts: media files of each sample, (samples,).
         columns: columns that were computed, by name: for each sample an array of a number per sequence.
     """
 
@@ -55,6 +58,7 @@ class Samples:
         self.lengths: NDArray[np.int64] = self._gather("lengths")
         self.supervised: NDArray[np.int64] = self._gather("supervised")
         self.counts: NDArray[np.int64] = self._gather("counts")
+        self.media_counts: NDArray[np.int64] = self._gather("media_counts")
         self.columns: dict[str, Sequence[NDArray[np.float32]]] = {}
 
     def __len__(self) -> int:
@@ -72,7 +76,8 @@ class Samples:
             tokens = store.token_slice(first + number)
             columns = dict(zip(names, store.columns[first + number].tolist(), strict=True))
             columns |= {name: float(values[index][number]) for name, values in self.columns.items()}
-            found.append(Sample(np.asarray(store.ids[tokens]), store.weights[store.codes[tokens]], store.origin(place), columns))
+            media = store.media(first + number) if self.media_counts[index] else ()
+            found.append(Sample(np.asarray(store.ids[tokens]), store.weights[store.codes[tokens]], store.origin(place), columns, media))
         return found
 
     def origin(self, index: int) -> str:

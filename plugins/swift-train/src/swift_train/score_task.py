@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from swift_data.rows.conversations import with_default_system
 
 from swift_core.contract import UsageError
 from swift_train.mask_check import MaskError
+from swift_train.media.rows import RowMedia
 from swift_train.options import MaskOptions
 from swift_train.tasks import SampleTask
 from swift_train.template_encoder import TemplateEncoder
@@ -49,8 +49,9 @@ class LastToken(Tokeniser):
 class ConversationEncoder(TemplateEncoder):
     """Encode whole conversations, with the tokens that the chat template renders; a base class."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: Path | None) -> None:
-        super().__init__(LastToken(tokenizer), options, MaskOptions(turns="everything"), stops, media)
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: RowMedia | None) -> None:
+        text_only = RowMedia(media.folder if media else None)  # a head of scores is on a language model alone
+        super().__init__(LastToken(tokenizer), options, MaskOptions(turns="everything"), stops, text_only)
         self.settings = {**self.settings, "scored": "last token"}
 
     def text(self, row: ChatRow, columns: tuple[float, ...] = ()) -> SupervisedText:

@@ -3,6 +3,7 @@
 ids         int32 per token      codes     uint8 per token: index of its loss weight in the table in meta.json (0: not supervised)
 ends        int64 per sequence   rows, files, supervised: per sequence its row number, index of its file in meta.json, supervised tokens
 columns     float32 per sequence and column: numbers beside the tokens, such as a label
+media       uint8: the media files of the sequences as lines of JSON, whose place and number per sequence are in media_ends and media_counts
 
 A sample is one sequence, or in a grouped store all sequences of a row (a chosen and a rejected answer), which are never separated.
 """
@@ -20,6 +21,7 @@ import numpy as np
 
 from swift_core.contract import UsageError
 from swift_core.system import write_json
+from swift_train.media.files import MediaFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
 META = "meta.json"
 _TYPES: Mapping[str, Any] = {
     "ids": np.int32, "codes": np.uint8, "ends": np.int64, "rows": np.int64, "files": np.int32, "supervised": np.int32,
-    "columns": np.float32,
+    "columns": np.float32, "media": np.uint8, "media_ends": np.int64, "media_counts": np.int32,
 }  # fmt: skip
-_HASHED = ("ids", "codes", "ends", "columns")
+_HASHED = ("ids", "codes", "ends", "columns", "media")
+_JOINED = ("ids", "codes", "columns", "media")  # arrays of which a sequence has a part of any length
 _MAX_WEIGHTS = 256
 _BUFFERED = 1 << 16  # tokens kept in memory before they are written
 
@@ -47,7 +50,7 @@ class StoreWriter:
 
     def __init__(self, folder: Path, *, grouped: bool = False, columns: Sequence[str] = ()) -> None:
         self.folder, self._form = folder, {"grouped": grouped, "columns": list(columns)}
-        self.samples = self.tokens = 0
+        self.samples = self.tokens = self._media_bytes = 0
         self._out: dict[str, IO[bytes]] = {name: (folder / f"{name}.bin").open("wb") for name in _TYPES}
         self._hashes = {name: hashlib.sha256() for name in _HASHED}
         self._waiting: dict[str, list[Any]] = {name: [] for name in _TYPES}
@@ -75,7 +78,12 @@ class StoreWriter:
         self.samples += 1
         self.tokens += len(encoded.ids)
         number = self._files.setdefault(file, len(self._files))
-        own = encoded.ids, codes, self.tokens, row, number, np.count_nonzero(codes), encoded.columns
+        media = "".join(json.dumps(place.file) + "\n" for place in encoded.media).encode()
+        self._media_bytes += len(media)
+        own = (
+            encoded.ids, codes, self.tokens, row, number, np.count_nonzero(codes), encoded.columns,
+            np.frombuffer(media, np.uint8), self._media_bytes, len(encoded.media),
+        )  # fmt: skip
         for waiting, value in zip(self._waiting.values(), own, strict=True):
             waiting.append(value)
         if self.tokens - self._written >= _BUFFERED:
@@ -101,7 +109,7 @@ class StoreWriter:
 
     def _flush(self) -> None:
         for name, waiting in self._waiting.items():
-            join = np.concatenate if name in ("ids", "codes", "columns") else np.array
+            join = np.concatenate if name in _JOINED else np.array
             data = join(waiting, dtype=_TYPES[name]).tobytes() if waiting else b""
             self._out[name].write(data)
             if name in self._hashes:
@@ -120,6 +128,7 @@ class Store:
         lengths, supervised: per sample: number of tokens, and of supervised tokens.
         first, counts: per sample: index of its first sequence, number of its sequences.
         columns: (sequences, columns) float32, named by `meta["columns"]`.
+        media_counts: per sample: number of media files.
         weights: the different loss weights, float32.
     """
 
@@ -138,6 +147,8 @@ class Store:
         self.rows, self.files = rows[self.first], files[self.first]
         self.lengths: NDArray[np.int64] = self._sums(np.diff(self.ends, prepend=0))
         self.supervised: NDArray[np.int64] = self._sums(arrays["supervised"])
+        self.media_counts: NDArray[np.int64] = self._sums(arrays["media_counts"])
+        self._media, self._media_ends = arrays["media"], arrays["media_ends"]
         self.weights = np.array(self.meta["weights"], np.float32)
 
     def __len__(self) -> int:
@@ -146,6 +157,12 @@ class Store:
     def token_slice(self, sequence: int) -> slice:
         """Return the slice of `ids` and `codes` that holds a sequence's tokens."""
         return slice(int(self.ends[sequence - 1]) if sequence else 0, int(self.ends[sequence]))
+
+    def media(self, sequence: int) -> tuple[MediaFile, ...]:
+        """Return the media files of a sequence, in order."""
+        start = int(self._media_ends[sequence - 1]) if sequence else 0
+        lines = self._media[start : int(self._media_ends[sequence])].tobytes().splitlines()
+        return tuple(MediaFile(kind, path, count, modified, tuple(size)) for kind, path, count, modified, size in map(json.loads, lines))
 
     def origin(self, index: int) -> str:
         """Return a sample's source file and row number as text."""

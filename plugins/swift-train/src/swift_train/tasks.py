@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from swift_data.rows import ChatRow, TextRow, normalise
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from swift_core.contract import RawRow
     from swift_train.batches import Micro
+    from swift_train.media.rows import RowMedia
     from swift_train.options import PretrainOptions, ScoreOptions, SftOptions, TrainOptions
     from swift_train.samples import Samples
     from swift_train.scoring import Step
@@ -118,8 +118,8 @@ class LossTask(Protocol):
     truncation: str
     reference: Mapping[str, Measure]
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
-        """Return the encoder of raw rows. `stops` are end-of-turn tokens of the model's family, `media` the folder of media files."""
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
+        """Return the encoder of raw rows. `stops` are end-of-turn tokens of the model's family, `media` how media are read."""
         ...
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
@@ -196,7 +196,7 @@ class SftTask(NextToken):
         self.options = options
         self.truncation: str = options.truncation
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
         """Return the encoder of chat rows, which uses the model's chat template."""
         return _Chats(Tokeniser(tokenizer), self.options, self.options.mask, stops, media)
 
@@ -208,7 +208,7 @@ class PretrainTask(NextToken):
         self.options = options
         self.truncation: str = options.truncation
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
         """Return the encoder of text rows, with the tokenizer's start and end-of-text tokens."""
         if tokenizer.eos_token_id is None:
             raise UsageError(

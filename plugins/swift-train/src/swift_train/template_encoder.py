@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_train.masks import ChatEncoder
+from swift_train.media.rows import RowMedia
 from swift_train.template_date import date_of, renders_date
 from swift_train.tokenise import Tokeniser
 from swift_train.unread import UnreadFields
@@ -25,22 +25,25 @@ class TemplateEncoder:
         options: of the task.
         mask: which turns are supervised, and where a turn ends.
         stops: end-of-turn tokens of the model's family.
-        media: folder of the media files; None for the row's own folder.
+        media: where media files are, and the processor of a multimodal model.
 
     Attributes:
         rows: kind of the rows.
         encode: renders a conversation.
+        media: folder of the media files; None for the row's own folder.
         system: default system prompt.
     """
 
     rows: ClassVar[str]
 
-    def __init__(self, tokeniser: Tokeniser, options: ChatOptions, mask: MaskOptions, stops: Sequence[str], media: Path | None) -> None:
+    def __init__(self, tokeniser: Tokeniser, options: ChatOptions, mask: MaskOptions, stops: Sequence[str], media: RowMedia | None) -> None:
         tokenizer: PreTrainedTokenizerBase = tokeniser.tokenizer
-        self.tokeniser, self.media, self.system = tokeniser, media, options.system
+        media = media or RowMedia()
+        self.tokeniser, self.media, self.system = tokeniser, media.folder, options.system
         date = date_of(tokenizer) if renders_date(tokenizer) else ""
         self.settings: Mapping[str, Any] = {
             "rows": self.rows, "mask": mask.model_dump(), "stops": list(stops), "date": date, "system": self.system,
+            "processor": media.processor.settings if media.processor else {},
         }  # fmt: skip
-        self.encode = ChatEncoder(tokenizer, mask, stops)
+        self.encode = ChatEncoder(tokenizer, mask, stops, media)
         self.unread = UnreadFields(self.encode.template)

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import DataChoice, Run, Source
+from swift_core.contract import DataChoice, Run
 from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
+from swift_train.build import source_of
 from swift_train.callbacks import PART
 from swift_train.samples import Samples
 from swift_train.store import Store, StoreWriter
@@ -82,9 +83,7 @@ def training_run(
     def data(path: Path) -> DataChoice:
         return DataChoice(**asdict(known.choose("dataset", "file", {"path": str(path)})), asked=str(path))
 
-    found = Checkpoint.at(model)
-
-    source = Source(reference=f"file:{model}", path=str(model), hash=found.hash(), format=found.format, family="llama")
+    source = source_of(model, hash=Checkpoint.at(model).hash())
     return Run(
         verb=task,
         job="swift_train.job:train",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
+    from swift_train.media.files import MediaFile
+
 
 class Span(NamedTuple):
     """A supervised span, from `start` to before `stop`, and its loss weight."""
@@ -28,29 +30,41 @@ class Span(NamedTuple):
     weight: float
 
 
+class MediaSpan(NamedTuple):
+    """What stands for a media file in a text or a sequence, from `start` to before `stop`."""
+
+    start: int
+    stop: int
+    file: MediaFile
+
+
 class SupervisedText(NamedTuple):
     """A text and its supervised spans, in characters. `whole`: all of it is supervised, with the tokenizer's start and end tokens.
 
-    `columns` are numbers beside the tokens, such as a label, as the encoder names them.
+    `columns` are numbers beside the tokens, such as a label, as the encoder names them; `media` are the places of the text's media files,
+    in order, whose placeholders are expanded.
     """
 
     text: str
     spans: tuple[Span, ...]
     whole: bool = False
     columns: tuple[float, ...] = ()
+    media: tuple[MediaSpan, ...] = ()
 
 
 class Encoded(NamedTuple):
-    """Token ids (tokens,) int32, the supervised spans in tokens, in order and disjoint, and the text's `columns`."""
+    """Token ids (tokens,) int32, the supervised spans in tokens, in order and disjoint, the text's `columns`, and its `media` in tokens."""
 
     ids: NDArray[np.int32]
     spans: tuple[Span, ...]
     columns: tuple[float, ...] = ()
+    media: tuple[MediaSpan, ...] = ()
 
     def cut(self, start: int, stop: int) -> Encoded:
-        """Return the tokens from `start` to before `stop`, with their spans."""
+        """Return the tokens from `start` to before `stop`, with their spans, and the media files that are whole in them."""
         kept = (Span(max(a, start) - start, min(b, stop) - start, weight) for a, b, weight in self.spans)
-        return Encoded(self.ids[start:stop], tuple(span for span in kept if span.start < span.stop), self.columns)
+        whole = tuple(MediaSpan(a - start, b - start, file) for a, b, file in self.media if start <= a and b <= stop)
+        return Encoded(self.ids[start:stop], tuple(span for span in kept if span.start < span.stop), self.columns, whole)
 
 
 class Tokeniser:
@@ -82,7 +96,7 @@ class Tokeniser:
         """Return the sequences of each text, usually one; or the error if a span does not begin or end at a token boundary."""
         results: list[Any] = [None] * len(texts)
         for whole in (False, True):
-            places = [place for place, text in enumerate(texts) if text.whole is whole]
+            places = [place for place, text in enumerate(texts) if text.whole is whole and not text.media]
             for place, encoding in zip(places, self._encode([texts[place].text for place in places], whole), strict=True):
                 results[place] = [self._whole(encoding.ids)] if whole else self._marked(texts[place], encoding.ids)
         rest = [place for place, result in enumerate(results) if result is None]
@@ -123,10 +137,13 @@ class Tokeniser:
         try:
             return [self._spans(text, encoding)]
         except TokenBoundaryError:
-            return [self._separately(text.text, span) for span in text.spans]
+            return [self._separately(text, span) for span in text.spans]
 
-    def _separately(self, text: str, span: Span) -> Encoded:
+    def _separately(self, whole: SupervisedText, span: Span) -> Encoded:
         """Tokenise the text before a span and the span separately, and concatenate the tokens."""
+        text, ahead = whole.text, [place for place in whole.media if place.start < span.stop]
+        if ahead and ahead[-1].stop > span.start:
+            raise TokenBoundaryError(text, span.start)
         prompt, answer = text[: span.start], text[span.start : span.stop]
         before = self.tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
         encoding: Any = self.tokenizer(self._mark + answer, add_special_tokens=False, verbose=False).encodings
@@ -134,8 +151,19 @@ class Tokeniser:
         if self.tokenizer.decode(after) != answer:
             raise TokenBoundaryError(text, span.start)
         ids = [*before, *after]
-        return Encoded(np.array(ids, np.int32), (Span(len(before), len(ids), span.weight),))
+        media = _media(ahead, self.tokenizer(prompt, add_special_tokens=False, verbose=False).encodings) if ahead else ()
+        return Encoded(np.array(ids, np.int32), (Span(len(before), len(ids), span.weight),), media=media)
 
     def _spans(self, text: SupervisedText, encoding: Any) -> Encoded:
         spans = (Span(*self._aligner.by_offsets(text.text, span.start, span.stop, encoding), span.weight) for span in text.spans)
-        return Encoded(np.array(encoding.ids, np.int32), tuple(spans))
+        return Encoded(np.array(encoding.ids, np.int32), tuple(spans), media=_media(text.media, [encoding]))
+
+
+def _media(places: Sequence[MediaSpan], encodings: Sequence[Any]) -> tuple[MediaSpan, ...]:
+    """Return the places in tokens: from the token of their first character to that of their last."""
+    (encoding,) = encodings
+    found = []
+    for start, stop, file in places:
+        tokens = [token for at in range(start, stop) if (token := encoding.char_to_token(at)) is not None]
+        found.append(MediaSpan(tokens[0], tokens[-1] + 1, file))
+    return tuple(found)

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -> list[Encoded]:
     """Return the sequences of a row to train on; none if the row is dropped. The sequences of a grouped row are kept or dropped together.
 
+    A picture is never cut off: a row that would lose one, or a part of one, is dropped.
+
     Raises:
         UsageError: the row is too long, or has no supervised token.
     """
-    cut = [list(truncate(encoded, preprocessing.truncation, preprocessing.max_length)) for encoded in sequences]
-    pieces = [piece for part in cut for piece in part]
-    if preprocessing.grouped and not all(cut):
+    cut = [(encoded, list(truncate(encoded, preprocessing.truncation, preprocessing.max_length))) for encoded in sequences]
+    pieces = [piece for _, part in cut for piece in part]
+    if any(encoded.media and not part for encoded, part in cut):
+        return []
+    if preprocessing.grouped and not all(part for _, part in cut):
         pieces = []
     if not all(map(_is_supervised, pieces)) or (not pieces and preprocessing.truncation != "drop"):
         raise UsageError(
@@ -30,7 +34,7 @@ def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -
 
 
 def truncate(encoded: Encoded, truncation: str, max_length: int) -> Iterator[Encoded]:
-    """Yield a sequence in pieces of at most `max_length` tokens; none if it is dropped.
+    """Yield a sequence in pieces of at most `max_length` tokens; none if it is dropped, as it is if a piece would lack a media file.
 
     Raises:
         UsageError: the sequence is too long, and `truncation` is "error".
@@ -38,7 +42,17 @@ def truncate(encoded: Encoded, truncation: str, max_length: int) -> Iterator[Enc
     count = len(encoded.ids)
     if count <= max_length:
         yield encoded
-    elif truncation == "left":
+    elif truncation == "error":
+        raise too_long(str(count), max_length)
+    else:
+        pieces = list(_pieces(encoded, truncation, max_length))
+        if all(len(piece.media) == len(encoded.media) for piece in pieces):
+            yield from pieces
+
+
+def _pieces(encoded: Encoded, truncation: str, max_length: int) -> Iterator[Encoded]:
+    count = len(encoded.ids)
+    if truncation == "left":
         yield encoded.cut(count - max_length, count)
     elif truncation == "right":
         yield encoded.cut(0, max_length)
@@ -47,8 +61,6 @@ def truncate(encoded: Encoded, truncation: str, max_length: int) -> Iterator[Enc
             piece = encoded.cut(start, min(start + max_length, count))
             if _is_supervised(piece):
                 yield piece
-    elif truncation == "error":
-        raise too_long(str(count), max_length)
 
 
 def too_long(count: str, max_length: int) -> UsageError:

@@ -1,0 +1,74 @@
+"""Media of micro-batches: their tensors, what each token belongs to, and its position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from swift_train.media.fetcher import MediaFetcher
+from swift_train.media.micro import MicroMedia
+from swift_train.media.processor import media_processor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swift_train.batches import RowGroup
+    from swift_train.media.processor import MediaProcessor
+    from swift_train.roles import Loaded
+    from swift_train.samples import Sample, Samples
+
+_ROPE = "mm_token_type_ids"
+
+
+def media_collator(loaded: Loaded) -> MediaCollator | None:
+    """Return what builds the media of micro-batches; None for a model of text alone."""
+    processor = media_processor(loaded.processor)
+    return MediaCollator(processor, loaded.model) if processor else None
+
+
+class MediaCollator:
+    """Builds the media of micro-batches.
+
+    Args:
+        processor: of the model.
+        model: the model, which may be on `meta`: its `get_rope_index` gives the positions of M-RoPE.
+    """
+
+    def __init__(self, processor: MediaProcessor, model: Any) -> None:
+        self.processor, self.fetcher = processor, MediaFetcher(processor)
+        self._rope_index = getattr(model.base_model, "get_rope_index", None)
+
+    def __call__(self, parts: Sequence[Sample]) -> MicroMedia | None:
+        """Return the media of sequences that are concatenated in a micro-batch; None if none has any."""
+        if not any(part.media for part in parts):
+            return None
+        made = {part.media: self.fetcher.take(part.media) for part in parts if part.media}  # a pair of answers has the same
+        inputs = tuple(made.get(part.media, {}) for part in parts)
+        types = [self._types(part.ids.tolist()) for part in parts]
+        names = dict.fromkeys(name for own in inputs for name in own)
+        positions = [self._positions(part, own, given) for part, own, given in zip(parts, types, inputs, strict=True)]
+        return MicroMedia(
+            inputs=inputs,
+            axes={name: self.processor.axis(name) for name in names},
+            token_types={name: torch.cat([own[name] for own in types])[None] for name in types[0]},
+            positions=torch.cat(positions, 2) if self._rope_index else None,
+        )
+
+    def ask(self, samples: Samples, groups: Sequence[RowGroup]) -> None:
+        """Start to decode the media of micro-batches that will be built soon."""
+        rows = [row for group in groups for row in group.rows if samples.media_counts[row]]
+        self.fetcher.ask([part.media for row in rows for part in samples.sequences(row)])
+
+    def _types(self, ids: list[int]) -> dict[str, Tensor]:
+        return {name: torch.tensor(values) for name, values in self.processor.token_types(ids).items()}
+
+    def _positions(self, part: Sample, types: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return time, height and width of each token of a sequence, (3, 1, tokens)."""
+        ids = torch.tensor(part.ids, dtype=torch.int64)[None]
+        if not inputs or not self._rope_index:
+            return torch.arange(ids.shape[1]).expand(3, 1, -1)
+        grids = {name: value for name, value in inputs.items() if name.endswith(("grid_thw", "grid_ts"))}
+        found: Tensor = self._rope_index(ids, **{_ROPE: types[_ROPE][None]}, **grids)[0]
+        return found

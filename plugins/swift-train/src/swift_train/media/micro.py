@@ -1,0 +1,67 @@
+"""The media of a micro-batch, as arguments of the model's forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from swift_core.contract import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swift_train.batches import Micro
+
+
+def refuse_media(micro: Micro) -> None:
+    """Refuse a micro-batch with media, for strategies that split or pad its tokens.
+
+    Raises:
+        UsageError: it has media.
+    """
+    if micro.media is not None:
+        problem = "this way of parallelism splits or pads the tokens of a row, which is not possible with pictures"
+        raise UsageError(problem, code="TRAIN-146", where="parallel", hint="Use --parallel ddp, fsdp or a ZeRO stage.")
+
+
+@dataclass(frozen=True, slots=True)
+class MicroMedia:
+    """Media of the sequences of a micro-batch.
+
+    Attributes:
+        inputs: for each sequence its tensors by argument (`pixel_values`, …); empty for a sequence of text alone.
+        axes: for each argument the axis along which the tensors of several sequences are concatenated.
+        token_types: arguments with a number per token, (1, tokens) int64: what each token belongs to.
+        positions: time, height and width of each token in its sequence, (3, 1, tokens) int64; None without M-RoPE.
+    """
+
+    inputs: tuple[Mapping[str, Tensor], ...]
+    axes: Mapping[str, int]
+    token_types: Mapping[str, Tensor]
+    positions: Tensor | None = None
+
+    @property
+    def arguments(self) -> dict[str, Tensor]:
+        """The keyword arguments of the model, the media of all sequences one after another."""
+        names = dict.fromkeys(name for own in self.inputs for name in own)
+        every = {name: [own[name] for own in self.inputs if name in own] for name in names}
+        joined = {name: values[0] if len(values) == 1 else torch.cat(values, self.axes[name]) for name, values in every.items()}
+        return {**self.token_types, **joined} if joined else {}
+
+    def only(self, sequences: Tensor, tokens: Tensor) -> MicroMedia:
+        """Return the media of some sequences: (sequences,) bool, and (tokens,) bool of their tokens."""
+        kept = tuple(own for own, chosen in zip(self.inputs, sequences.tolist(), strict=True) if chosen)
+        types = {name: value[:, tokens] for name, value in self.token_types.items()}
+        return replace(self, inputs=kept, token_types=types, positions=None if self.positions is None else self.positions[:, :, tokens])
+
+    def to(self, device: torch.device) -> MicroMedia:
+        """Return a copy on a device."""
+
+        def moved(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.to(device, non_blocking=True) for name, value in values.items()}
+
+        positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
+        return replace(self, inputs=tuple(map(moved, self.inputs)), token_types=moved(self.token_types), positions=positions)
