@@ -97,17 +97,20 @@ class Micro:
     def _separation(self) -> dict[str, Any]:
         if self.plain:
             return {}
-        if self.boundaries is RowBoundaries.MROPE:
-            if self.media is None or self.media.positions is None:
-                return {"position_ids": self.position_ids.expand(4, *self.position_ids.shape)}
-            return {"position_ids": torch.cat([self.position_ids[None], self.media.positions])}
-        if self.boundaries is RowBoundaries.POSITION_IDS or self.lengths:
-            return {"position_ids": self.position_ids}
+        if self.boundaries is not RowBoundaries.CU_SEQLENS or self.lengths:
+            return {"position_ids": self._all_positions}
         starts = self.position_ids[0] == 0
         ends = torch.cat([starts.nonzero().squeeze(1), starts.new_tensor([len(starts)], dtype=torch.int64)]).int()
         max_length = int(ends.diff().max())
         varlen = {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": max_length, "max_length_k": max_length}
-        return {"position_ids": self.position_ids, **varlen, "seq_idx": (starts.cumsum(0) - 1).int()[None]}
+        return {"position_ids": self._all_positions, **varlen, "seq_idx": (starts.cumsum(0) - 1).int()[None]}
+
+    @property
+    def _all_positions(self) -> Tensor:
+        """Positions as the model takes them: (1, tokens), or of four axes, (4, 1, tokens), of which pictures set three."""
+        if self.media is not None and self.media.positions is not None:
+            return torch.cat([self.position_ids[None], self.media.positions])
+        return self.position_ids.expand(4, *self.position_ids.shape) if self.boundaries is RowBoundaries.MROPE else self.position_ids
 
     def to(self, device: torch.device) -> Micro:
         """Return a copy with its tensors on a device."""

@@ -1,8 +1,8 @@
 """Test on the loaded model whether rows with pictures may share a forward pass, after rows of text were found to.
 
 The losses of a few rows of the run in one pass are compared with those of each alone. Pictures are what text can't show: positions of three
-axes, tokens of a picture that attend to each other, tensors that are concatenated along an axis. A row whose own picture is made black must
-change clearly more than that, or nothing was tested.
+axes, tokens of a picture that attend to each other, tensors that are concatenated along an axis. A row whose own picture is changed to its
+negative must change clearly more than that, or nothing was tested.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def media_problem(
         try:
             alone = np.concatenate([probe.losses(micro(row)) for row in rows])
             together = probe.losses(micro(*rows))
-            black = probe.losses(_black(micro(rows[0])))
+            changed = probe.losses(_negative(micro(rows[0])))
         except ProbeFailed as error:
             return f"{_AFFECTED}, or can't be tested: {error}", {}
         loss = float(np.abs(alone).mean())
@@ -59,7 +59,7 @@ def media_problem(
     found = {
         "media_together": root_mean_square(alone, together),
         "media_tolerance": tolerance,
-        "media_effect": root_mean_square(alone[: len(black)], black),
+        "media_effect": root_mean_square(alone[: len(changed)], changed),
     }
     if found["media_together"] > tolerance:
         return _AFFECTED, found
@@ -77,8 +77,8 @@ def _rows(samples: Samples) -> Sequence[int]:
     return [int(shortest[0]), *text.tolist(), int(shortest[min(1, len(shortest) - 1)])]
 
 
-def _black(micro: Micro) -> Micro:
-    """Return a micro-batch with its pictures black, or of any single colour."""
+def _negative(micro: Micro) -> Micro:
+    """Return a micro-batch with the negatives of its pictures."""
     assert micro.media is not None
-    inputs = tuple({name: value * 0 if value.is_floating_point() else value for name, value in own.items()} for own in micro.media.inputs)
+    inputs = tuple({name: -value if value.is_floating_point() else value for name, value in own.items()} for own in micro.media.inputs)
     return replace(micro, media=replace(micro.media, inputs=inputs))
