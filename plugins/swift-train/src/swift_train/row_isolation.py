@@ -88,18 +88,9 @@ def one_by_one(reason: str, figures: Mapping[str, float] = MappingProxyType({}),
 
 
 def isolation_of(
-<<<<<<< HEAD
-    strategy: Strategy, task: WatchedTask, rows: Samples | Stream, heldout: Samples | None, longest: int, *, attention: str = "auto"
-=======
-    strategy: Strategy,
-    task: WatchedTask,
-    rows: Samples | Stream,
-    heldout: Samples | None,
-    longest: int,
-    *,
+    strategy: Strategy, task: WatchedTask, rows: Samples | Stream, heldout: Samples | None, longest: int, *, attention: str = "auto",
     media: MediaCollator | None = None,
->>>>>>> 8ad95ac0 (Rows with pictures are trained on: the processor's own tokens, pictures made with the micro-batch)
-) -> Isolation:
+) -> Isolation:  # fmt: skip
     """Determine whether a run's rows may share a forward pass. Collective; the result is the same on all processes.
 
     The model is not probed if every pass has one row and rows are not padded to a fixed shape.
@@ -108,11 +99,8 @@ def isolation_of(
         strategy, task: they compute the losses; the strategy is built.
         rows, heldout: training and validation rows of the run.
         longest: maximum tokens of a streamed row.
-<<<<<<< HEAD
         attention: the attention implementation that the user asked for; with `auto`, that of several rows in a pass may be replaced.
-=======
         media: builds the tensors of rows with media.
->>>>>>> 8ad95ac0 (Rows with pictures are trained on: the processor's own tokens, pictures made with the micro-batch)
     """
     options = task.options
     if not (
@@ -122,12 +110,21 @@ def isolation_of(
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
     tokens = {token for place in range(min(len(first), _SAMPLED_ROWS)) for token in first[place].ids.tolist()}
     lengths = [int(samples.lengths.max()) for samples in (*known, heldout) if samples is not None]
-<<<<<<< HEAD
     longest = max(lengths) if known else longest
+    seen = next((samples for samples in (first, heldout) if samples is not None and samples.media_counts.any()), None)
+    if media is not None and seen is not None:
+        found = probe_isolation(strategy, task, sorted(tokens - media.processor.token_ids), longest)
+        return with_media(strategy, task, seen, media, found) if found.together else found
     found = probe_isolation(strategy, task, sorted(tokens), longest)
     if attention != "auto" or options.compile or strategy.fixed_shapes:
         return found
     return with_row_attention(strategy, task, sorted(tokens), longest, found)
+
+
+def with_media(strategy: Strategy, task: ForwardLoss, samples: Samples, media: MediaCollator, isolation: Isolation) -> Isolation:
+    """Return the isolation of rows of which some have media, given that of rows of text. Collective."""
+    reason, figures = media_problem(strategy, task, samples, media, isolation.boundaries)
+    return replace(isolation, reason=reason, figures={**isolation.figures, **figures})
 
 
 def with_row_attention(strategy: Strategy, task: ForwardLoss, tokens: Sequence[int], longest: int, isolation: Isolation) -> Isolation:
@@ -159,16 +156,6 @@ def with_row_attention(strategy: Strategy, task: ForwardLoss, tokens: Sequence[i
             row_attention.install(probe.model, own)
             return replace(isolation, figures=figures)
         return replace(isolation, boundaries=RowBoundaries.CU_SEQLENS, figures=figures, attention=row_attention.IMPLEMENTATION)
-=======
-    seen = next((samples for samples in (first, heldout) if samples is not None and samples.media_counts.any()), None)
-    if media is None or seen is None:
-        return probe_isolation(strategy, task, sorted(tokens), max(lengths) if known else longest)
-    found = probe_isolation(strategy, task, sorted(tokens - media.processor.token_ids), max(lengths) if known else longest)
-    if not found.together:
-        return found
-    reason, figures = media_problem(strategy, task, seen, media, found.boundaries)
-    return replace(found, reason=reason, figures={**found.figures, **figures})
->>>>>>> 8ad95ac0 (Rows with pictures are trained on: the processor's own tokens, pictures made with the micro-batch)
 
 
 def max_sequences(rows: Samples | Stream) -> int:
