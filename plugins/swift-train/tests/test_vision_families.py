@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from swift_testing.torchvision_beside_cpu import declare_operators
 from swift_testing.vision_models import VISION, write_vision_model
 from swift_train.media.files import load_image
 from swift_train.media.processor import MediaProcessor
@@ -24,6 +23,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 COLOURS = {"red": (64, 48), "blue": (90, 60), "green": (64, 48), "yellow": (40, 110)}
 ALONE = {"gemma3"}  # the tokens of a picture attend to each other across the mask that separates rows
+START = (
+    "import runpy, sys; from swift_testing.torchvision_beside_cpu import declare_operators; declare_operators(); "
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 LIGHT = [name for name, kind in VISION.items() if not kind.needs]
 
 
@@ -75,10 +78,11 @@ def test_a_family_is_trained_on_pictures(tmp_path, name):
 def test_a_family_whose_processor_needs_torchvision(packages, tmp_path, name):
     """In a process of its own: transformers decides once what there is."""
     variables = {**os.environ, "PYTHONPATH": str(packages)}
-    done = subprocess.run([sys.executable, __file__, str(tmp_path), name], env=variables, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", START, __file__, str(tmp_path), name], env=variables, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
 if __name__ == "__main__":
-    declare_operators()
     train_and_load(Path(sys.argv[1]), sys.argv[2])
