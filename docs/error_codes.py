@@ -41,6 +41,7 @@ AREAS = {
     "SANDBOX": "untrusted code",
     "AUDIT": "audit log and provenance",
     "POLICY": "the policy of an organisation",
+    "BUNDLE": "bundles for machines without a network",
     "TEST": "the testing kit",
 }
 

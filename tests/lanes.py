@@ -28,6 +28,7 @@ LANES = {
     "megatron": Lane(14, "megatron-core against one process, on 17 ways to spread a model"),
     "mesh": Lane(2, "a mesh of four processes on two axes against one process, resumed too"),
     "nodes": Lane(5, "DDP over two network namespaces; nodes that are lost"),
+    "offline": Lane(12, "every verb on the real model, and the quickstart from a bundle, in a network namespace with the loopback alone"),
     "openvino": Lane(2, "the real model served by OpenVINO; after swift env create openvino"),
     "parallel": Lane(20, "every strategy, tuner and task on 1, 2 and 4 processes; writes reference/parallel.md"),
     "plugins": Lane(10, "each kind of swift plugins new, installed by pip, with its tests and checks; the tutorial as it is written"),

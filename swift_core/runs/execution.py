@@ -29,7 +29,7 @@ from swift_core.contract import (
 )
 from swift_core.plugins import Registry, registry
 from swift_core.runs.events import read_events
-from swift_core.system import new_folder, output_path, paths, read_run, threads, write_result, write_run
+from swift_core.system import network, new_folder, output_path, paths, read_run, threads, write_result, write_run
 
 SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
 _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
@@ -183,7 +183,7 @@ def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
         "PYTHONSAFEPATH": "1",  # `python -m` would import random.py, or torch.py, from the working folder
         paths.RUN_NAME: folder.absolute().name,
     }
-    if options.get("offline"):
+    if options.get("offline") or network.offline():
         environment |= {"SWIFT_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
     return int(
         launcher.build().launch(

@@ -136,6 +136,33 @@ def test_an_older_copy_of_log_and_heads_is_noticed_by_the_run_folders(log, tmp_p
     assert "later" in verify(log, runs=tmp_path / "runs").problems[0]
 
 
+def test_an_entry_that_somebody_added_is_not_signed_with_the_next_one(log, tmp_path):
+    forged = entries.make(list(read(log.log))[-1], "run-done", "forged", sections={"result": {"status": "done"}})
+    with log.log.open("ab") as file:
+        file.write(forged.line() + b"\n")
+    assert "the last 1 entries are not signed" in verify(log).problems[0]
+    ran(tmp_path / "runs" / "next")
+    found = verify(log)
+    assert found.holds
+    assert "11 of 12 entries were signed" in found.notes[0]
+
+
+def test_rubbish_is_damage_and_no_crash(log, tmp_path):
+    for line in (b"[" * 100_000, b"\xff\xfe", b"null", b'{"head":{},"body":{}}', b'{"head":[],"body":{}}', b"9" * 5000):
+        before = log.log.read_bytes()
+        log.log.write_bytes(before + line + b"\n")
+        found = verify(log)
+        assert (found.holds, found.line) == (False, 12), line
+        with pytest.raises(SwiftError):
+            Log(log).append([Draft("run-started")])
+        log.log.write_bytes(before)
+    marker = log.log.with_name("log.open") / "x.json"
+    for text in ("", "null", "{}", '{"run": 1, "folder": 2}', "["):
+        marker.write_text(text)
+        ran(tmp_path / "runs" / f"after-{len(text)}")
+    assert verify(log).holds
+
+
 def test_a_log_that_begins_anew_says_what_came_before(log, tmp_path):
     log.log.unlink()
     ran(tmp_path / "runs" / "next")

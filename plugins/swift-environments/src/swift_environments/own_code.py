@@ -79,15 +79,15 @@ def versions(ours: Sequence[Distribution]) -> dict[str, str]:
 
 def install(ours: Sequence[Distribution], environment: Path, site_packages: Path) -> str:
     """Copy the running code into the environment unless it is up to date; return its digest."""
-    files = _files(ours)
-    name = _digest(files)
+    running = files(ours)
+    name = _digest(running)
     home = environment / "own" / name
     pointer = site_packages / _POINTER
     if current(site_packages) == home and home.is_dir():
         return name
     shutil.rmtree(home, ignore_errors=True)
     with paths.atomic_folder(home) as aside:
-        for relative, content in files.items():
+        for relative, content in running.items():
             path = aside / relative
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
@@ -100,7 +100,7 @@ def install(ours: Sequence[Distribution], environment: Path, site_packages: Path
 
 def digest(ours: Sequence[Distribution]) -> str:
     """Return a digest of the code: names and contents of all files, 16 hex digits."""
-    return _digest(_files(ours))
+    return _digest(files(ours))
 
 
 def current(site_packages: Path) -> Path | None:
@@ -173,16 +173,17 @@ def _top_level(distribution: Distribution) -> set[str]:
     return {*named, *points, _canonical(distribution.name).replace("-", "_")}
 
 
-def _files(ours: Sequence[Distribution]) -> Files:
-    files: Files = {}
+def files(ours: Sequence[Distribution]) -> Files:
+    """Return the running files of our distributions, with what makes them installed distributions."""
+    found: Files = {}
     for each in ours:
-        files |= _info(each) | dict(_code(each))
-    return files
+        found |= _info(each) | dict(_code(each))
+    return found
 
 
-def _digest(files: Files) -> str:
+def _digest(content: Files) -> str:
     total = hashlib.sha256()
-    for name in sorted(files):
-        total.update(f"{name}\0{len(files[name])}\0".encode())
-        total.update(files[name])
+    for name in sorted(content):
+        total.update(f"{name}\0{len(content[name])}\0".encode())
+        total.update(content[name])
     return total.hexdigest()[:16]

@@ -82,7 +82,10 @@ def parse(line: bytes) -> Entry:
     Raises:
         ValueError: the line is not one that `Entry.line` writes.
     """
-    found = json.loads(line)
+    try:
+        found = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not isinstance(found, dict) or set(found) != {"head", "body"} or not all(isinstance(part, dict) for part in found.values()):
         raise ValueError("not an entry")
     entry = Entry(found["head"], found["body"])

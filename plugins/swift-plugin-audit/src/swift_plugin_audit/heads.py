@@ -79,15 +79,15 @@ def parse(record: Mapping[str, Any]) -> Head:
 
 
 def last(path: Path) -> Head | None:
-    """Return the last head that is kept; None if there is none."""
-    found = None
-    if path.is_file():
-        for line in path.read_bytes().splitlines():
-            try:
-                found = parse(json.loads(line))
-            except (ValueError, TypeError):
-                continue
-    return found
+    """Return the last head that is kept; None if there is none, or it is damaged."""
+    if not path.is_file():
+        return None
+    with files.opened(path) as descriptor:
+        line = files.tail(descriptor).line
+    try:
+        return parse(json.loads(line))
+    except (ValueError, TypeError):
+        return None
 
 
 def is_signed(head: Head, public: EllipticCurvePublicKey) -> bool:

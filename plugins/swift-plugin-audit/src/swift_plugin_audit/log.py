@@ -93,11 +93,18 @@ class Log:
                 where=str(self.places.log),
                 hint="swift audit verify names the line.",
             ) from error
-        if not found.torn:
-            return last, name, []
-        note = entries.make(last, "torn-line-removed", torn=found.about_torn)
-        files.cut(log, found.torn)
-        return note, name, [note]
+        begun = [*self._unsigned(last, name)]
+        if found.torn:
+            begun.append(entries.make(begun[-1] if begun else last, "torn-line-removed", torn=found.about_torn))
+            files.cut(log, found.torn)
+        return begun[-1] if begun else last, name, begun
+
+    def _unsigned(self, end: Entry, name: str) -> Iterator[Entry]:
+        """Yield an entry on entries that nobody signed: a crash came between, or somebody else wrote them."""
+        head = heads.last(self.places.heads)
+        signed = head.count if head and head.log == name else 0
+        if signed != end.seq or (head and head.hash != end.hash):
+            yield entries.make(end, "unsigned-entries-found", unsigned={"signed": signed, "found": end.seq})
 
 
 def _without(entry: Entry, names: Collection[str]) -> Entry:

@@ -59,8 +59,8 @@ class OpenRuns:
                 os.close(descriptor)
                 continue
             self._ended.append((descriptor, marker))
-            if isinstance(about, dict):
-                yield str(about["run"]), Path(about["folder"]), _result(Path(about["folder"]))
+            if isinstance(about, dict) and isinstance(about.get("run"), str) and isinstance(about.get("folder"), str):
+                yield about["run"], Path(about["folder"]), _result(Path(about["folder"]))
 
     def forget_ended(self) -> None:
         """Remove the marks of the runs that `ended` has yielded."""
