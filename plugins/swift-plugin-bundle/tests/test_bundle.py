@@ -10,6 +10,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from swift_environments.own_code import third_party
 from swift_environments.own_wheels import write_wheel
 from swift_plugin_bundle import installer
 from swift_plugin_bundle.archive import Writer
@@ -173,7 +174,7 @@ def test_a_recipe_takes_along_what_it_needs(project):
     own, engines = roots(steps, found)
     assert {"swift-core", "swift-train", "swift-serve", "swift-recipes", "swift-plugin-peft", "swift-plugin-datasets"} <= set(own)
     assert "swift-plugin-megatron" not in own
-    assert any(each.startswith("torch") for each in engines)
+    assert any(each.startswith("torch") for each in [*engines, *third_party([distribution(name) for name in own])])
 
 
 def test_what_cannot_be_carried_is_refused(project, tmp_path_factory):
