@@ -101,9 +101,9 @@ def strategy(options):
 
 def optimizer(options):
     from swift_plugin_transformers.optimizer import AdamW
-    from swift_plugin_transformers.options import AdamWOptions
+    from swift_train.optimizer_options import AdamOptions
 
-    return AdamW(AdamWOptions())
+    return AdamW(AdamOptions())
 
 
 def callback(options):

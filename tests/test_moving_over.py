@@ -205,7 +205,7 @@ def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("sft --model MODEL --dataset ROWS --report_to wandb", "metrics.jsonl"),
+        ("sft --model MODEL --dataset ROWS --report_to wandb", "pip install 'wandb"),
         ("sft --model MODEL --dataset ROWS --freeze_vit false", "image encoder"),
         ("sft --model MODEL --dataset ROWS --task_type seq_cls", "swift seq-cls"),
         ("sft --model MODEL --dataset ROWS --model_name x", "--dataset identity"),
@@ -227,13 +227,13 @@ def test_their_names_in_python(project):
         run = resolved("sft", {**asked, "dataloader_num_workers": 4})
     assert (run.options["dtype"], run.parts["tuner"].options["rank"]) == ("bfloat16", 4)
     assert run.parts["task"].options["truncation"] == "drop"
-    with pytest.raises(UsageError, match="report_to") as refused:
-        resolved("sft", {**asked, "report_to": "wandb"})
-    assert "metrics.jsonl" in refused.value.hint
+    with pytest.raises(UsageError, match="external_plugins") as refused:
+        resolved("sft", {**asked, "external_plugins": "file.py"})
+    assert "--plugin" in refused.value.hint
 
 
 @pytest.mark.parametrize(
-    "words", ["--stream true", "--dataset_num_prok 4", "--num_label 2", "--loss_kind x", "--optim adamw_8bit", "--merge_lorra true"]
+    "words", ["--stream true", "--dataset_num_prok 4", "--num_label 2", "--loss_kind x", "--optim lomo", "--merge_lorra true"]
 )
 def test_no_suggestion_rather_than_a_wrong_one(project, capsys, words):
     assert invoke([*_words(f"sft --model MODEL --dataset ROWS {words}", project), "--dry-run"]) == 2

@@ -286,9 +286,10 @@ class LauncherSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSpec(Spec):
-    """An optimizer, built from parameter groups."""
+    """An optimizer, built from parameter groups. `shards`: right on flat shards (elements), on sharded tensors only, or on none."""
 
     kind: ClassVar[str] = "optimizer"
+    shards: Literal["elements", "tensors", ""] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

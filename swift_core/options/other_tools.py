@@ -64,8 +64,7 @@ def hub_switch(known: Registry, name: str, value: str) -> str:
 
 def text_of(value: object) -> str:
     """Return a value as it is written on a command line."""
-    text = str(value)
-    return text.lower() if text.lower() in ("true", "false") else text
+    return str(value).lower() if str(value).lower() in ("true", "false") else str(value)
 
 
 def flags_of(verb: VerbSpec, known: Registry) -> dict[str, tuple[str, str, FlagFor]]:

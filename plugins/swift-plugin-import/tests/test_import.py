@@ -69,7 +69,7 @@ EXPECTED = {
     "axolotl/dpo.yaml": ("dpo", [], {"beta": 0.2, "dataset": [{"name": "acme/pairs", "columns": {"question": "prompt"}}]}),
     "axolotl/orpo.yaml": ("orpo", [], {"beta": 0.1, "schedule": "constant", "warmup_steps": 10}),
     "axolotl/fsdp_full.yaml": ("sft", [], {"parallel": {"name": "fsdp", "wrap": ["LlamaDecoderLayer"], "reshard_after_forward": True}}),
-    "axolotl/deepspeed.yaml": ("sft", [], {"parallel": {"name": "zero2"}, "dataset": ["data/rows.jsonl"], "save_steps": 100}),
+    "axolotl/deepspeed.yaml": ("sft", [], {"parallel": {"name": "zero2"}, "dataset": ["data/rows.jsonl"], "save_steps": 0.25}),
     "axolotl/unfrozen.yaml": ("sft", [], {
         "tuner": {"name": "freeze", "train_regex": "(?:^lm_head.weight$)|(?:model.layers.3[01])"}, "val_dataset": ["data/test.jsonl"],
         "callbacks": [{"name": "early-stopping", "patience": 2}], "eval_steps": 50,
@@ -116,7 +116,8 @@ EXPECTED = {
             "targets": ["q_proj", "k_proj", "v_proj", "o_proj"]},
     }),
     "unsloth/notebook.ipynb": ("sft", [], {"model": "acme/moon-4b", "tuner": {"name": "full"}, "dataset": ["rows.jsonl"], "epochs": 2}),
-    "training-arguments/arguments.json": ("sft", ["neftune_noise_alpha"], {
+    "training-arguments/arguments.json": ("sft", [], {
+        "neftune_noise_alpha": 5.0,
         "batch_size": 4, "eval_batch_size": 8, "warmup_ratio": 0.1, "max_grad_norm": 0.5, "seed": 7, "save_steps": 250,
         "schedule": "cosine",
         "optimizer": {"weight_decay": 0.01, "beta1": 0.9, "beta2": 0.98, "eps": 1e-8},

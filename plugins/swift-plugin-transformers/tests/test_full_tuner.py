@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from swift_plugin_transformers.optimizer import AdamW
-from swift_plugin_transformers.options import AdamWOptions, FreezeOptions
+from swift_plugin_transformers.options import FreezeOptions
 from swift_plugin_transformers.tuners import FreezeTuner, FullTuner
 from swift_testing.codes import coded
+from swift_train.optimizer_options import AdamOptions
 from transformers import AutoModelForCausalLM
 
 from swift_core.contract.errors import UsageError
@@ -32,7 +33,7 @@ def learning(model):
 
 
 def step(tuner, model):
-    optimizer = AdamW(AdamWOptions()).build(tuner.parameter_groups(model), 1e-2)
+    optimizer = AdamW(AdamOptions()).build(tuner.parameter_groups(model), 1e-2)
     model.train()(input_ids=INPUTS, labels=INPUTS).loss.backward()
     optimizer.step()
 
@@ -118,7 +119,7 @@ def test_freeze_needs_a_value():
 def test_adamw_decays_matrices_only_and_keeps_the_groups_factor(tiny_model):
     model = load(tiny_model)
     groups = [{"params": list(model.model.layers[0].parameters())}, {"params": list(model.model.norm.parameters()), "mult": 4.0}]
-    optimizer = AdamW(AdamWOptions(weight_decay=0.3)).build(groups, 1e-3)
+    optimizer = AdamW(AdamOptions(weight_decay=0.3)).build(groups, 1e-3)
     assert isinstance(optimizer, torch.optim.AdamW)
     assert [(group["weight_decay"], group["lr"], group.get("mult")) for group in optimizer.param_groups] == [
         (0.3, 1e-3, None),

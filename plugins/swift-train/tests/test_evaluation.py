@@ -108,3 +108,37 @@ LACKING = [
 def test_what_is_lacking_is_said_before_the_start(options, code, where, tiny_model, tmp_path):
     run = training_run(tiny_model, rows=write_rows(tmp_path / "rows.jsonl", ragged_chats(2)), **options)
     assert [(problem.code, problem.where) for problem in problems(run)] == ([(code, where)] if code else [])
+
+
+def test_so_often_an_epoch_and_fractions(tiny_model, tmp_path):
+    rows, held = write_rows(tmp_path / "rows.jsonl", ragged_chats(12)), write_rows(tmp_path / "held.jsonl", ragged_chats(2))
+    options = {"batch_size": 1, "gradient_accumulation_steps": 2, "epochs": 2, "save_total_limit": None}
+    run = training_run(tiny_model, rows, validation=held, evals_per_epoch=4, save_steps=0.25, logging_steps=0.5, **options)
+    metrics = run_training(run, tmp_path / "run")
+    assert [line["step"] for line in metrics if "heldout_loss" in line] == [0, 2, 3, 5, 6, 8, 9, 11, 12], "4 in each 6 steps"
+    assert [path.name for path in complete_checkpoints(tmp_path / "run/checkpoints")] == [f"step-{step:06d}" for step in (3, 6, 9, 12)]
+    assert [line["step"] for line in metrics if "loss" in line] == [1, 6, 12]
+
+
+def test_checkpoints_with_the_model_alone(tiny_model, tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(8))
+    options = {"max_steps": 4, "save_steps": 2, "save_only_model": True}
+    run_training(training_run(tiny_model, rows, **options), tmp_path / "run")
+    (first, _) = complete_checkpoints(tmp_path / "run/checkpoints")
+    assert (first / "model/adapter_model.safetensors").is_file()
+    assert not list(first.glob("state/*.pt"))
+    again = training_run(tiny_model, rows, verb_options={"resume": str(first)}, **options)
+    with pytest.raises(UsageError, match="model alone"):
+        run_training(again, tmp_path / "again")
+    stopped = run_training(training_run(tiny_model, rows, **options), tmp_path / "stopped", stop_after=3)
+    resumed = training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "stopped")}, **options)
+    assert len(stopped) + len(run_training(resumed, tmp_path / "stopped")) == 4, "the checkpoint of a stopped run is whole"
+
+
+def test_a_loss_that_stays_high_ends_the_run(tiny_model, tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(8))
+    watchdog = {"loss-watchdog": {"threshold": 0.01, "patience": 3}}
+    metrics = run_training(training_run(tiny_model, rows, max_steps=9, callbacks=watchdog), tmp_path / "run")
+    assert [line["step"] for line in metrics if "loss" in line][-1] == 3
+    calm = {"loss-watchdog": {"threshold": 100, "patience": 3}}
+    assert len(run_training(training_run(tiny_model, rows, max_steps=5, callbacks=calm), tmp_path / "calm")) == 5

@@ -167,7 +167,7 @@ def test_a_stop_in_an_evaluation_loses_neither(tiny_model, rows, tmp_path, monke
     """It is heard at once, and what was not scored is scored after the resume."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     settings = {"validation": held, "max_steps": 4, "eval_steps": 2, "micro_tokens": 1, "tuner_options": LORA}
-    monkeypatch.setattr("swift_train.loop._EVALUATED_AT_ONCE", 2)
+    monkeypatch.setattr("swift_train.evaluation._AT_ONCE", 2)
     whole_run = run_training(training_run(tiny_model, rows, **settings), tmp_path / "whole")
 
     class Stopper(Recorder):

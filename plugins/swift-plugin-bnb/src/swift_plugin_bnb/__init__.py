@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract import Problem, QuantizerSpec, Ref, TunerSpec
+from swift_core.contract import OptimizerSpec, Problem, QuantizerSpec, Ref, TunerSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
 
 # the packed weights of bitsandbytes do not have the shape of the layer, so they can't be sharded
 _SHARDING = ("fsdp", "fsdp2", "tp", "mesh", "megatron")
+_PAGED = ("paged-adamw", "paged-adamw-8bit", "paged-lion", "paged-lion-8bit")
 
 
 @hookimpl
@@ -32,11 +33,45 @@ def swift_quantizers() -> list[QuantizerSpec]:
     ]
 
 
+def _optimizer(name: str, kind: str, summary: str, *also: str) -> OptimizerSpec:
+    options = {"AdamW": "swift_train.optimizer_options:AdamOptions", "Lion": "swift_plugin_bnb.optimizer_options:LionOptions"}
+    family = kind.removeprefix("Paged").removesuffix("8bit")
+    return OptimizerSpec(
+        name=name,
+        summary=summary,
+        also=also,
+        factory=Ref(f"swift_plugin_bnb.optimizers:{kind}"),
+        options=Ref(options.get(family, "swift_plugin_bnb.optimizer_options:AdEMAMixOptions")),
+    )
+
+
+@hookimpl
+def swift_optimizers() -> list[OptimizerSpec]:
+    """Return the optimizers with an 8-bit state, and those whose state is paged to main memory when a GPU's is full."""
+    return [
+        _optimizer("adamw-8bit", "AdamW8bit", "AdamW with an 8-bit state (bitsandbytes)", "adamw_bnb_8bit", "adamw_8bit"),
+        _optimizer("paged-adamw", "PagedAdamW", "AdamW with a paged state (bitsandbytes); needs a GPU", "paged_adamw_32bit", "paged_adamw"),
+        _optimizer("paged-adamw-8bit", "PagedAdamW8bit", "AdamW with a paged 8-bit state (bitsandbytes); needs a GPU", "paged_adamw_8bit"),
+        _optimizer("lion", "Lion", "Lion (bitsandbytes)", "lion_32bit", "lion_pytorch"),
+        _optimizer("lion-8bit", "Lion8bit", "Lion with an 8-bit state (bitsandbytes)", "lion_8bit"),
+        _optimizer("paged-lion", "PagedLion", "Lion with a paged state (bitsandbytes); needs a GPU", "paged_lion_32bit"),
+        _optimizer("paged-lion-8bit", "PagedLion8bit", "Lion with a paged 8-bit state (bitsandbytes); needs a GPU", "paged_lion_8bit"),
+        _optimizer("ademamix", "AdEMAMix", "AdEMAMix (bitsandbytes)"),
+        _optimizer("ademamix-8bit", "AdEMAMix8bit", "AdEMAMix with an 8-bit state (bitsandbytes)", "ademamix_8bit"),
+    ]
+
+
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Reject tuners that train or compute with the quantized weights, and parallel strategies that shard layers."""
+    """Reject paged optimizers on a CPU, and what can't train, compute with or shard the quantized weights."""
+    from swift_train.strategy_checks import kind_of
+
     from swift_core.plugins import registry
 
+    if "optimizer" in run.parts and run.parts["optimizer"].name in _PAGED and kind_of(str(run.options.get("device", "auto"))) == "cpu":
+        name = run.parts["optimizer"].name
+        message = f"'{name}' pages the optimizer state between a GPU's memory and main memory, and this run is on a CPU"
+        yield Problem(code="QUANT-015", where="optimizer", message=message, hint=f"Use --optimizer {name.removeprefix('paged-')}.")
     tuner = registry().spec(run.parts["tuner"], TunerSpec) if "tuner" in run.parts else None
     chosen = run.parts["quantizer"].name if "quantizer" in run.parts else ""
     if "bnb" not in (chosen, tuner.implies if tuner else ""):

@@ -11,7 +11,7 @@ from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from swift_train.options import peak_learning_rate
-from swift_train.strategy_checks import missing_engine
+from swift_train.strategy_checks import missing_engine, sharded_optimizer
 
 from swift_core.contract import Problem, TunerSpec, suggestion
 from swift_core.plugins import registry
@@ -38,11 +38,9 @@ def problems(run: Run) -> Iterator[Problem]:
 
 def _combinations(run: Run, options: ZeroOptions) -> Iterator[Problem]:
     name = run.part("parallel").name
-    optimizer, tuner = run.part("optimizer").name, run.part("tuner").name
-    if optimizer != "adamw" and not options.configured("zero_allow_untested_optimizer"):
-        message = f"ZeRO flattens and shards weights; '{optimizer}' may compute different updates on shards"
-        hint = 'Use --optimizer adamw; if the optimizer is element-wise, set {"zero_allow_untested_optimizer": true} in the JSON file.'
-        yield Problem(code="PARALLEL-002", where="optimizer", message=message, hint=hint)
+    tuner = run.part("tuner").name
+    if not options.configured("zero_allow_untested_optimizer"):
+        yield from sharded_optimizer("ZeRO", run, flat=True)
     if tuner == "adalora":
         yield Problem(
             code="PARALLEL-003", where="tuner", message="AdaLoRA needs whole gradients, which ZeRO shards", hint="Use --parallel ddp."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from swift_train.strategy_checks import kind_of, quantized_weights, unsupported_device
+from swift_train.strategy_checks import kind_of, quantized_weights, sharded_optimizer, unsupported_device
 
 from swift_core.contract import Problem
 
@@ -24,6 +24,7 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from check_shard_size(run.workers, options.get("shard_size"))
     yield from check_device(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
     yield from quantized_weights("fsdp", run)
+    yield from sharded_optimizer("fsdp", run)
     if "tuner" in run.parts and (reason := _TUNERS.get(run.parts["tuner"].name)):
         yield Problem(code="PARALLEL-012", where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
 

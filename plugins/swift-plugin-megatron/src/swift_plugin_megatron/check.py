@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from swift_formats.config import quantization_of
-from swift_train.strategy_checks import language_model_head, losses_by_token, missing_engine, unsupported_device
+from swift_train.strategy_checks import language_model_head, losses_by_token, missing_engine, sharded_optimizer, unsupported_device
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
@@ -69,7 +69,7 @@ def _model_problems(config: Mapping[str, Any], *, quantized: bool) -> Iterator[P
 
 
 def _part_problems(run: Run) -> Iterator[Problem]:
-    tuner, optimizer = (run.parts[kind].name if kind in run.parts else "" for kind in ("tuner", "optimizer"))
+    tuner = run.parts["tuner"].name if "tuner" in run.parts else ""
     if tuner and tuner not in _TUNERS:
         hint = f"Use --tuner {', '.join(_TUNERS)}; or --parallel fsdp."
         yield Problem(code="PARALLEL-020", where="tuner", message=f"megatron does not support the tuner '{tuner}'", hint=hint)
@@ -80,8 +80,6 @@ def _part_problems(run: Run) -> Iterator[Problem]:
             message="DoRA's magnitudes need whole columns, which megatron shards",
             hint="Leave --tuner.dora out.",
         )
-    if optimizer not in ("", "adamw"):
-        message = f"megatron shards weights; '{optimizer}' may compute different updates on shards"
-        yield Problem(code="PARALLEL-022", where="optimizer", message=message, hint="Use --optimizer adamw.")
+    yield from sharded_optimizer("megatron", run, flat=True)
     if "task" in run.parts and run.part("task").options.get("compile"):
         yield Problem(code="PARALLEL-023", where="compile", message="megatron-core's layers can't be compiled", hint="Leave --compile out.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swift_train.strategy_checks import language_model_head, losses_by_token, quantized_weights, unsupported_device
+from swift_train.strategy_checks import language_model_head, losses_by_token, quantized_weights, sharded_optimizer, unsupported_device
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
@@ -34,6 +34,7 @@ def problems(run: Run) -> Iterator[Problem]:
     if run.model:
         yield from model_problems(options, Checkpoint.at(run.model.path).config)
     yield from quantized_weights("a mesh", run)
+    yield from sharded_optimizer("a mesh", run)
     if options.context > 1 and (attention := run.options.get("attention", "auto")) not in ("auto", "sdpa"):
         message = f"context parallelism uses its own attention, not '{attention}'"
         yield Problem(code="PARALLEL-041", where="attention", message=message, hint="Leave --attention out.")

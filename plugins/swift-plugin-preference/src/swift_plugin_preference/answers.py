@@ -17,7 +17,7 @@ from swift_core.contract import UsageError
 if TYPE_CHECKING:
     from swift_train.batches import Micro
     from swift_train.media.rows import RowMedia
-    from swift_train.options import SftOptions
+    from swift_train.options import SupervisedOptions
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class AnswerEncoder(TemplateEncoder):
     """Encode rows that have a prompt and answers; only the turns of the answers are supervised, not those of the prompt."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: SftOptions, stops: Sequence[str], media: RowMedia | None) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, options: SupervisedOptions, stops: Sequence[str], media: RowMedia | None
+    ) -> None:
         super().__init__(Tokeniser(tokenizer), options, options.mask, stops, media)
 
     def answered(self, prompt: Sequence[Any], answer: Sequence[Any], row: PreferenceRow | LabelRow) -> ChatRow:

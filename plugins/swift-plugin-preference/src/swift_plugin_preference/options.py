@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_train.options import TRUNCATIONS, ScoreOptions, SftOptions
+from swift_train.options import TRUNCATIONS, ScoreOptions, SupervisedOptions
 
 from swift_core.options import option
 
@@ -14,7 +14,7 @@ DpoLoss = Literal[
 ]  # fmt: skip
 
 
-class PairOptions(SftOptions):
+class PairOptions(SupervisedOptions):
     """Options of every task on answers to a prompt; `max_length` is that of a prompt with one answer."""
 
     truncation: Literal["error", "left", "right", "drop"] = option(

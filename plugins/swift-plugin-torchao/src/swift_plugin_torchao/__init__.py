@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract import Engine, Problem, QuantizerSpec, Ref, TunerSpec
+from swift_core.contract import Engine, OptimizerSpec, Problem, QuantizerSpec, Ref, TunerSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -33,8 +33,33 @@ def swift_quantizers() -> list[QuantizerSpec]:
 
 
 @hookimpl
+def swift_optimizers() -> list[OptimizerSpec]:
+    """Return AdamW with a state of 4 and 8 bits, and of float8, which needs a GPU."""
+    return [
+        OptimizerSpec(
+            name=name,
+            summary=f"AdamW with {state} state (torchao)",
+            also=also,
+            factory=Ref(f"swift_plugin_torchao.optimizers:{kind}"),
+            options=Ref("swift_train.optimizer_options:AdamOptions"),
+            engines=(_ENGINE,),
+            shards="tensors",
+        )
+        for name, kind, state, also in (
+            ("adamw-4bit", "AdamW4bit", "a 4-bit", ("adamw_torch_4bit", "ao_adamw_4bit")),
+            ("adamw-torch-8bit", "AdamW8bit", "an 8-bit", ("adamw_torch_8bit", "ao_adamw_8bit")),
+            ("adamw-fp8", "AdamWFp8", "a float8", ("ao_adamw_fp8",)),
+        )
+    ]
+
+
+@hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Reject tuners that train or compute with the quantized weights."""
+    """Reject float8 on a CPU, and tuners that train or compute with the quantized weights."""
+    if "optimizer" in run.parts and run.parts["optimizer"].plugin == "torchao":
+        from swift_plugin_torchao.check import optimizer_problems
+
+        yield from optimizer_problems(run)
     if "quantizer" not in run.parts or run.parts["quantizer"].name != "torchao" or "tuner" not in run.parts:
         return
     from swift_core.plugins import registry

@@ -77,9 +77,10 @@ def swift_optimizers() -> list[OptimizerSpec]:
         OptimizerSpec(
             name="adamw",
             summary="AdamW; no weight decay on norms and biases",
-            also=("adamw_torch",),
+            also=("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused", "adamw_torch_npu_fused"),
             factory=Ref("swift_plugin_transformers.optimizer:AdamW"),
-            options=Ref("swift_plugin_transformers.options:AdamWOptions"),
+            options=Ref("swift_train.optimizer_options:AdamOptions"),
+            shards="elements",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""Options of the tuner `freeze` and the optimizer `adamw`."""
+"""Options of the tuner `freeze`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,3 @@ class FreezeOptions(Options):
         if not any((self.last_blocks, self.train, self.train_regex, self.freeze, self.freeze_regex)):
             raise ValueError("set what to train (last_blocks, train, train_regex) or freeze (freeze, freeze_regex); else use 'full'")
         return self
-
-
-class AdamWOptions(Options):
-    """Options of torch.optim.AdamW."""
-
-    weight_decay: float = option(0.1, "Weight decay, applied to matrices only.", ge=0, also=("adam_weight_decay",))
-    beta1: float = option(0.9, "Decay rate of the running mean of the gradients.", ge=0, lt=1, also=("adam_beta1",))
-    beta2: float = option(0.95, "Decay rate of the running mean of the squared gradients.", ge=0, lt=1, also=("adam_beta2",))
-    eps: float = option(1e-8, "Constant added to the denominator for numerical stability.", gt=0, also=("adam_epsilon",))

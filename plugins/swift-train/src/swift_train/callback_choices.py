@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 _HOW = "Write a name with options after colons, early-stopping:patience=2; in YAML {name: early-stopping, patience: 2}."
 
 
+_NONE = ("none", "[]", "")  # values of transformers for no tracker
+_SHORT = {"comet_ml": "comet", "tb": "tensorboard"}
+
+
 def prepare(draft: Draft) -> None:
-    """Make the callbacks that the option `callbacks` names parts of the run (`VerbSpec.prepare`).
+    """Make the callbacks that the options `callbacks` and `report_to` name parts of the run (`VerbSpec.prepare`).
 
     Raises:
         UsageError: with every callback that does not exist, is named twice, or has invalid options.
     """
     errors: list[SwiftError] = []
-    for index, item in enumerate(draft.options.pop("callbacks", ())):
-        path = f"callbacks.{index}"
-        where = draft.settings.where(path if path in draft.settings.lines else "callbacks")
+    items = [(f"callbacks.{index}", "callbacks", item) for index, item in enumerate(draft.options.pop("callbacks", ()))]
+    chosen = {item["name"] if isinstance(item, Mapping) and "name" in item else str(item).partition(":")[0] for _, _, item in items}
+    trackers = [name for name in draft.options.pop("report_to", ()) if name.lower() not in _NONE]
+    items += [("report_to", "report_to", _SHORT.get(name, name)) for name in trackers if _SHORT.get(name, name) not in chosen]
+    for path, option, item in items:
+        where = draft.settings.where(path if path in draft.settings.lines else option)
         try:
             choice = _chosen(draft, item, where)
         except Invalid as invalid:

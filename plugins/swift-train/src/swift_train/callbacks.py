@@ -35,6 +35,7 @@ class Training:
         step: optimizer steps done.
         total_steps: steps of the whole run.
         metrics: of the last step: loss, grad_norm, learning_rate, tokens, supervised, tokens_per_second, skipped.
+        reported: metrics that are reported at this step, as means since the last report; empty if none are.
         evaluated: metrics of the last evaluation: `loss` (the validation loss), and what callbacks log in `on_evaluate`.
         ranking: the metric that decides which evaluation is the best one.
     """
@@ -48,6 +49,7 @@ class Training:
     step: int = 0
     total_steps: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    reported: Mapping[str, float] = field(default_factory=dict)
     evaluated: dict[str, float] = field(default_factory=dict)
     ranking: Ranking = field(default_factory=Ranking)
     evaluating: bool = False  # `on_evaluate` is being called

@@ -96,13 +96,16 @@ class Checkpoints:
     def __init__(self, folder: Path, strategy: Strategy, keep: int | None, ranking: Ranking, run: Mapping[str, Any]) -> None:
         self.folder, self.strategy, self.keep, self.ranking, self.run = folder, strategy, keep, ranking, run
 
-    def save(self, step: int, state: Mapping[str, Any], metrics: Mapping[str, float], write_model: Callable[[Path], None]) -> Path:
+    def save(
+        self, step: int, state: Mapping[str, Any], metrics: Mapping[str, float], write_model: Callable[[Path], None], *, whole: bool = True
+    ) -> Path:
         """Write a checkpoint. Collective.
 
         Args:
             step, state: the step and state of the loop.
             metrics: of the evaluation at this step; empty if it was not evaluated.
             write_model: writes the model into a folder; called on every rank, and fails on every rank if it fails on one.
+            whole: whether a run can be resumed from it; otherwise it has the model alone.
 
         Raises:
             DiskFull, NotWritable: on every rank; the partial checkpoint is removed.
@@ -117,7 +120,7 @@ class Checkpoints:
 
         def finish() -> None:
             if strategy.writer:
-                write_json(partial / "state" / LOOP, dict(state))
+                write_json(partial / "state" / LOOP, {**state, "whole": whole})
                 write_json(partial / RUN, dict(self.run))
                 _seal(partial, step, metrics)
                 _remove(target)
@@ -127,7 +130,8 @@ class Checkpoints:
 
         try:
             run_on_all_ranks(strategy, partial, prepare)
-            run_on_all_ranks(strategy, partial, lambda: strategy.save(partial / "state"))
+            if whole:
+                run_on_all_ranks(strategy, partial, lambda: strategy.save(partial / "state"))
             write_model(partial / "model")
             run_on_all_ranks(strategy, partial, finish)
         except Exception:

@@ -21,14 +21,14 @@ def problems(run: Run) -> Iterator[Problem]:
         strategy = options.get(f"{what}_strategy", "steps")
         if options.get(f"{what}_steps") and strategy != "steps":
             message = f"has no effect with {what}_strategy: {strategy}"
-            yield Problem(code="TRAIN-127", where=f"{what}_steps", message=message, hint=f"Omit it, or --{what}-strategy.")
+            yield Problem(code="TRAIN-127", where=f"{what}_steps", message=message, hint=f"Omit it, or --{what}-strategy.", fatal=False)
     readers = list(_readers(run, options))
     if not readers:
         return
     if not run.validation and not options.get("validation_ratio"):
         hint = "Give a validation set: --val-dataset FILE, or --validation-ratio 0.05."
         yield Problem(code="TRAIN-094", where=readers[0], message="it needs evaluations, and there are no held-out rows", hint=hint)
-    elif options.get("eval_strategy") != "epoch" and not options.get("eval_steps"):
+    elif options.get("eval_strategy") != "epoch" and not (options.get("eval_steps") or options.get("evals_per_epoch")):
         message = "without it, the run is evaluated only before and after training, if at all"
         hint = "Set the steps between evaluations: --eval-steps 100, or evaluate each epoch: --eval-strategy epoch."
         yield Problem(code="TRAIN-095", where="eval_steps", message=f"{message}; {readers[0]} needs more", hint=hint)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.checkpoints import family_of
 from swift_core.contract import Run, SwiftError, UsageError
 from swift_core.system import output_path, write_json
+from swift_train.averaged_weights import averaged_weights
 from swift_train.build import base_of, load_base
 from swift_train.callbacks import Callbacks
 from swift_train.checkpoints import recovery_hint
@@ -93,7 +94,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         loop = Loop(
             task=task, strategy=strategy, sampler=sampler, heldout=heldout, options=options, rate=trainer.rate, max_length=max_length,
             isolation=isolation, media=media, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
-            watchdog=watchdog, callbacks=callbacks,
+            watchdog=watchdog, callbacks=callbacks, evaluated_weights=partial(averaged_weights, trainer.optimizer),
         )  # fmt: skip
         for samples, what in ((rows, "reference"), (heldout, "reference held out")) if task.reference else ():
             watchdog.stage(f"{what} log-probabilities")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract import DiskFull, NotWritable, Stopped, SwiftError, UsageError
 from swift_train.checkpoints import Checkpoints, Ranking, complete_checkpoints, read_record
 from swift_train.devices import peak_memory
+from swift_train.evaluation import evaluate
 from swift_train.intervals import Intervals
 from swift_train.micro_batches import MicroBatches
 from swift_train.nonfinite_loss import nonfinite_rows
@@ -26,7 +28,7 @@ from swift_train.resume import Resume, changed_settings, earlier_checkpoints, fi
 from swift_train.run_state import MetricsWindow, RunState
 from swift_train.sampler import rows_per_step
 from swift_train.save_interval import SaveTimer
-from swift_train.schedule import learning_rate, total_steps
+from swift_train.schedule import ENDLESS, learning_rate, total_steps
 from swift_train.scoring import Step
 from swift_train.watchdog import WatchedTask
 
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
 
 _SAVE, _END, _STOP = 1.0, 2.0, 3.0  # requests (save, end as a callback asks, stop as the user asks), reduced over the ranks after each step
 _MAX_SKIPPED = 30  # consecutive updates; float16's loss scale needs up to about 16 halvings to fit
-_EVALUATED_AT_ONCE = 32  # micro-batches between two checks for a stop request
 
 
 class Loop:
@@ -62,6 +63,7 @@ class Loop:
         run: the run as JSON, saved with each checkpoint.
         watchdog: a running watchdog.
         write_model: writes the model as a checkpoint folder; called on every rank.
+        evaluated_weights: a context in which the model has the weights to evaluate.
         callbacks: called at fixed points, and may end the run.
         report: receives metrics, progress and notes.
     """
@@ -70,6 +72,7 @@ class Loop:
         self, *, task: LossTask, strategy: Strategy, sampler: StepSampler, heldout: Samples | None, options: TrainOptions,
         rate: float, max_length: int, isolation: Isolation, media: MediaCollator | None, setup: Mapping[str, Any], run: Mapping[str, Any],
         watchdog: Watchdog, write_model: Callable[[Path, Mapping[str, Any]], None], callbacks: Callbacks, report: Report,
+        evaluated_weights: Callable[[], AbstractContextManager[None]],
     ) -> None:  # fmt: skip
         self.strategy, self.sampler, self.heldout, self.options, self.report = strategy, sampler, heldout, options, report
         self.batches = MicroBatches(options, max_length, isolation, strategy, media)
@@ -80,11 +83,11 @@ class Loop:
         self.ranking = callbacks.training.ranking = Ranking(options.metric_for_best_model, options.greater_is_better)
         self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit, self.ranking, run)
         self.earlier: list[Path] = []  # checkpoints of the runs that this one resumes
-        self.intervals = Intervals(options, self.sampler.steps_per_epoch)
+        self.intervals = Intervals(options, self.sampler.steps_per_epoch, self.total)
         self.setup = {**setup, "rows per step": rows_per_step(options, strategy), "ranks": strategy.data_size} | (
-            {"steps": self.total} if options.schedule != "constant" else {}
+            {"steps": self.total} if options.schedule not in ENDLESS else {}
         )
-        self.write_model = write_model
+        self.write_model, self.evaluated_weights = write_model, evaluated_weights
         self.state, self.saved, self.failed_saves = RunState(), -1, 0
         self.ended = ""  # why a callback ended the run
         self.last: Path | None = None  # checkpoint of the step `saved`
@@ -140,11 +143,14 @@ class Loop:
         return self.ranking.best([*self.earlier, *complete_checkpoints(self.checkpoints.folder)])
 
     def _report_step(self, values: Mapping[str, float], window: MetricsWindow) -> MetricsWindow:
-        step, options = self.state.step, self.options
-        if step % options.logging_steps == 0 or step in (1, self.total):
+        step = self.state.step
+        self.callbacks.training.reported = {}
+        if self.intervals.logs(step, self.total):
             epoch = {"epoch": round(step / self.sampler.steps_per_epoch, 4)} if self.sampler.steps_per_epoch else {}
             memory = peak_memory(self.strategy.device)
-            self.report.metric(step, **window.values(), **epoch, memory_bytes=memory, seconds=round(self.state.seconds, 3))
+            reported = {**window.values(), **epoch, "memory_bytes": memory, "seconds": round(self.state.seconds, 3)}
+            self.report.metric(step, **reported)
+            self.callbacks.training.reported = reported
             window = MetricsWindow()
         shown = {"tokens_per_second": round(values["tokens_per_second"], 1)}
         if isfinite(values["loss"]):
@@ -196,22 +202,16 @@ class Loop:
 
     def _evaluate(self) -> bool:
         """Compute the mean loss of the held-out rows, if due; return False if a stop request interrupted it."""
-        strategy, held, state = self.strategy, self.heldout, self.state
+        held, state = self.heldout, self.state
         if held is None or state.evaluated == state.step or not self.intervals.evaluates(state.step, self.total):
             return True
         self.watchdog.stage(f"evaluation after step {state.step}")
-        groups = self.batches.evaluation(held, range(len(held)))
-        total, count = 0.0, self.task.count(held, range(len(held)))
-        step = Step(strategy, self.task, held, range(len(held)), train=False)
-        for start in range(0, len(groups), _EVALUATED_AT_ONCE):
-            if self._stop_requested():
-                return False
-            self.report.progress("evaluate", start, len(groups))
-            micros = self.task.prepare(step, self.batches.collate(held, groups[start : start + _EVALUATED_AT_ONCE]))
-            total += strategy.accumulate(micros, self.task, 1 / count, train=False)
-        self.report.progress("evaluate", len(groups), len(groups))
+        with self.evaluated_weights():
+            found = evaluate(held, self.task, self.strategy, self.batches, self.report)
+        if found is None:
+            return False
+        total, metrics = found
         state.heldout, state.evaluated = [*state.heldout[:1], total], state.step
-        metrics = self.task.take_metrics(strategy)
         self.report.metric(state.step, heldout_loss=total, **{f"heldout_{name}": value for name, value in metrics.items()})
         self.callbacks.training.evaluated = {"loss": total, **metrics}
         self._call("on_evaluate")
@@ -238,9 +238,6 @@ class Loop:
         training.step, training.total_steps = state.step, self.total
         self.callbacks.call(method, *arguments)
 
-    def _stop_requested(self) -> bool:
-        return bool(self.strategy.reduce(float(self.report.stop_requested), "max"))
-
     def _stopped(self, failure: SwiftError | None = None) -> SwiftError:
         """Save, and return the error to raise: a stop that was requested, or what made the next step impossible."""
         if failure is None or self.state.step:
@@ -260,7 +257,8 @@ class Loop:
         state["callbacks"] = self.callbacks.state()
         metrics = self.callbacks.training.evaluated if self.state.evaluated == step else {}
         try:
-            path = self.checkpoints.save(step, state, metrics, lambda folder: self.write_model(folder, self.figures()))
+            whole = needed or not self.options.save_only_model
+            path = self.checkpoints.save(step, state, metrics, lambda folder: self.write_model(folder, self.figures()), whole=whole)
         except (DiskFull, NotWritable) as error:
             last = complete_checkpoints(self.checkpoints.folder)[-1:]
             hint = f"{error.hint} {f'The last complete checkpoint is {last[0]}.' if last else 'There is no checkpoint yet.'}"

@@ -20,7 +20,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         total = logits.new_zeros((), dtype=torch.float32)
         log_sums = logits.new_empty((len(labels), 1), dtype=torch.float32)
-        for part in _blocks(logits):
+        for part in blocks(logits):
             target = labels[part, None]
             log_p = torch.log_softmax(logits[part], -1, dtype=torch.float32).gather(1, target)
             log_sums[part] = logits[part].gather(1, target).float() - log_p
@@ -33,7 +33,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         logits, log_sums, labels, weights = ctx.saved_tensors
         scale = (weights * outputs[0])[:, None]
         gradient = torch.empty_like(logits)
-        for part in _blocks(logits):
+        for part in blocks(logits):
             block = gradient[part] if gradient.dtype == torch.float32 else logits[part].float()
             torch.sub(logits[part], log_sums[part], out=block)
             block.exp_().mul_(scale[part]).scatter_add_(1, labels[part, None], -scale[part])
@@ -42,7 +42,8 @@ class _SummedCrossEntropy(torch.autograd.Function):
         return gradient, None, None
 
 
-def _blocks(logits: Tensor) -> list[slice]:
+def blocks(logits: Tensor) -> list[slice]:
+    """Return the blocks of rows whose float32 values fit into 128 MiB."""
     rows = max(1, _BLOCK // logits.shape[-1])
     return [slice(start, start + rows) for start in range(0, len(logits), rows)]
 

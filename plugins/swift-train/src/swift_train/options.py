@@ -8,9 +8,17 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from swift_core.options import Options, option
+from swift_train.loss_options import LossOptions
+from swift_train.schedule_options import ScheduleOptions
 
 Truncation = Literal["error", "left", "right", "drop", "split"]
 TRUNCATIONS = {"delete": "drop", "raise": "error"}  # ms-swift's values
+
+
+SCHEDULES = {  # of transformers
+    "constant_with_warmup": "constant", "cosine_with_min_lr": "cosine", "cosine_warmup_with_min_lr": "cosine",
+    "cosine_with_restarts": "cosine-restarts", "inverse_sqrt": "inverse-sqrt", "warmup_stable_decay": "wsd",
+}  # fmt: skip
 
 
 class StrategyOptions(Options):
@@ -35,6 +43,9 @@ class TrainOptions(Options):
     """Options of every task that trains with a forward pass and a loss."""
 
     learning_rate: float | None = option(None, "Peak learning rate; default 1e-4 for adapters, 1e-5 for the model's own weights.", gt=0)
+    embedding_learning_rate: float | None = option(
+        None, "Peak learning rate of embeddings and output layer; default: learning_rate.", ge=0, also=("embedding_lr",)
+    )
     max_steps: int | None = option(None, "Total optimizer steps; overrides epochs.", ge=1, values={"-1": None})
     epochs: float = option(1.0, "Number of passes over the training rows.", gt=0, also=("num_train_epochs",))
     batch_size: int = option(
@@ -56,13 +67,16 @@ class TrainOptions(Options):
     warmup_steps: float = option(
         0, "Linear warm-up steps, or below 1 a fraction of all steps; overrides warmup_ratio.", ge=0, also=("lr_warmup_steps",)
     )
-    schedule: Literal["linear", "cosine", "constant"] = option(
+    schedule: Literal["linear", "cosine", "constant", "cosine-restarts", "polynomial", "inverse-sqrt", "wsd"] = option(
         "cosine",
-        "Learning rate schedule after the warm-up.",
+        "Learning rate schedule after the warm-up; wsd is constant and decays at the end.",
         also=("lr_scheduler_type", "lr_scheduler"),
-        values={"constant_with_warmup": "constant", "cosine_with_min_lr": "cosine"},
+        values=SCHEDULES,
     )
-    min_learning_rate: float = option(0.0, "Learning rate at the end of the schedules linear and cosine.", ge=0, also=("min_lr",))
+    schedule_options: ScheduleOptions = option(
+        ScheduleOptions, "Options of the schedule, by transformers' names.", also=("lr_scheduler_kwargs",)
+    )
+    min_learning_rate: float = option(0.0, "Learning rate at the end of the schedule.", ge=0, also=("min_lr",))
     max_grad_norm: float = option(1.0, "Maximum gradient norm (clipping); 0 disables it.", ge=0)
     seed: int = option(42, "Random seed of new weights, data order, dropout and the validation split.", ge=0, also=("data_seed",))
     packing: bool = option(
@@ -83,13 +97,14 @@ class TrainOptions(Options):
         also=("evaluation_strategy",),
         affects_result=False,
     )
-    eval_steps: int | None = option(
+    eval_steps: float | None = option(
         None,
-        "Evaluate on the held-out rows every N steps, in addition to before and after training.",
-        ge=1,
+        "Evaluate on the held-out rows every N steps, or below 1 a fraction of all steps, in addition to before and after training.",
+        gt=0,
         values={"-1": None},
         affects_result=False,
     )
+    evals_per_epoch: int | None = option(None, "Evaluations per epoch, instead of eval_steps.", ge=1, affects_result=False)
     eval_batch_size: int | None = option(
         None,
         "Micro-batch size for evaluation, in rows; default: batch_size.",
@@ -112,8 +127,18 @@ class TrainOptions(Options):
         "never. The last step is always saved.",
         affects_result=False,
     )
-    save_steps: int | None = option(
-        None, "Save a checkpoint every N steps; default: by time, see save_minutes.", ge=1, values={"-1": None}, affects_result=False
+    save_steps: float | None = option(
+        None,
+        "Save a checkpoint every N steps, or below 1 a fraction of all steps; default: by time, see save_minutes.",
+        gt=0,
+        values={"-1": None},
+        affects_result=False,
+    )
+    saves_per_epoch: int | None = option(None, "Checkpoints per epoch, instead of save_steps.", ge=1, affects_result=False)
+    save_only_model: bool = option(
+        False,
+        "Checkpoints have the model alone, so that they are smaller and no run can be resumed from them; that of a stopped run is whole.",
+        affects_result=False,
     )
     save_minutes: float = option(
         10.0, "Without save_steps: maximum minutes between checkpoints. The last step is always saved.", gt=0, affects_result=False
@@ -128,19 +153,26 @@ class TrainOptions(Options):
     on_nan: Literal["stop", "skip"] = option(
         "stop", "What to do if the loss is not finite: stop the run, or skip the step; the rows are named either way.", affects_result=False
     )
-    logging_steps: int = option(1, "Report metrics every N steps.", ge=1, affects_result=False)
+    logging_steps: float = option(1, "Report metrics every N steps, or below 1 a fraction of all steps.", gt=0, affects_result=False)
     gradient_checkpointing: bool = option(
         False, "Activation checkpointing: recompute activations in the backward pass; saves memory, costs time."
     )
     compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))
 
-    @field_validator("warmup_steps")
+    @field_validator("warmup_steps", "eval_steps", "save_steps", "logging_steps")
     @classmethod
-    def _whole(cls, value: float) -> float:
+    def _whole(cls, value: float | None) -> float | None:
         """Refuse a part of a step."""
-        if value > 1 and value != int(value):
+        if value and value > 1 and value != int(value):
             raise ValueError("a number of steps must be whole; a fraction of all steps is below 1")
         return value
+
+    @model_validator(mode="after")
+    def _counted_once(self) -> Self:
+        for name in ("eval", "save"):
+            if getattr(self, f"{name}_steps") and getattr(self, f"{name}s_per_epoch"):
+                raise ValueError(f"{name}_steps and {name}s_per_epoch exclude each other: use one of them")
+        return self
 
     @model_validator(mode="after")
     def _decreases(self) -> Self:
@@ -181,8 +213,8 @@ class ChatOptions(TrainOptions):
         return Path(value).read_text(encoding="utf-8").strip() if value.endswith(".txt") and Path(value).is_file() else value
 
 
-class SftOptions(ChatOptions):
-    """Options of `swift sft`."""
+class SupervisedOptions(ChatOptions):
+    """Options of every task on the answers in conversations."""
 
     truncation: Truncation = option(
         "error",
@@ -193,7 +225,11 @@ class SftOptions(ChatOptions):
     mask: MaskOptions = option(MaskOptions, "Which tokens are supervised.")
 
 
-class PretrainOptions(TrainOptions):
+class SftOptions(SupervisedOptions, LossOptions):
+    """Options of `swift sft`."""
+
+
+class PretrainOptions(TrainOptions, LossOptions):
     """Options of `swift pretrain`."""
 
     truncation: Truncation = option(

@@ -13,7 +13,6 @@ _RUN_FOLDER = "each run has its own folder in --runs, with log.txt, metrics.json
 _SPEED = "it changes speed and memory only, and is not available"
 _DDP = "the strategy sets it"
 _TEXT = "only text is trained: image encoder and aligner get no gradient"
-_SAVED = "the output has no optimizer state; checkpoints keep it, so that a run can be resumed (at most save_total_limit of them)"
 _PRECISION = "it is the default"
 
 SPELLINGS: Mapping[str, str] = {
@@ -21,6 +20,9 @@ SPELLINGS: Mapping[str, str] = {
     "fsdp": "parallel", "quant_method": "quantizer", "quantization_method": "quantizer", "optim": "optimizer", "rlhf_type": "task",
     "bf16=true": "dtype=bfloat16", "fp16=true": "dtype=float16", "use_peft=true": "tuner=lora", "use_peft=false": "tuner=full",
     "load_in_4bit=true": "quantizer=bnb quantizer.bits=4", "load_in_8bit=true": "quantizer=bnb quantizer.bits=8",
+    "use_dft_loss=true": "loss_type=dft", "enable_dft_loss=true": "loss_type=dft", "use_eaft_loss=true": "loss_type=eaft",
+    "use_galore=true": "optimizer=galore", "use_apollo=true": "optimizer=apollo", "use_muon=true": "optimizer=muon",
+    "loss_scale=last_round": "mask.turns=last", "loss_scale=all": "mask.turns=everything",
     "enable_thinking=true": 'template_variables={"enable_thinking":true}',
     "enable_thinking=false": 'template_variables={"enable_thinking":false}',
 }  # fmt: skip
@@ -32,16 +34,16 @@ IGNORED: Mapping[str, str] = {
     **dict.fromkeys(("dataloader_drop_last", "group_by_length=false"), _EVERY_ROW),
     **dict.fromkeys(("padding_free", "padding_side", "pad_to_multiple_of", "attention_mask_in_length"), _LAYOUT),
     **dict.fromkeys(("add_version", "logging_dir", "logging_strategy", "logging_first_step", "run_name", "log_level"), _RUN_FOLDER),
-    **dict.fromkeys(("disable_tqdm", "create_checkpoint_symlink", "ignore_args_error", "plot_loss", "report_to=none"), _RUN_FOLDER),
+    **dict.fromkeys(("disable_tqdm", "create_checkpoint_symlink", "ignore_args_error", "plot_loss"), _RUN_FOLDER),
     **dict.fromkeys(("use_liger_kernel", "tf32", "use_logits_to_keep", "gradient_checkpointing_kwargs"), _SPEED),
     **dict.fromkeys(("vit_gradient_checkpointing", "packing_num_proc", "torch_empty_cache_steps", "low_cpu_mem_usage"), _SPEED),
     **dict.fromkeys(("ddp_find_unused_parameters", "ddp_backend", "ddp_bucket_cap_mb", "ddp_broadcast_buffers"), _DDP),
     **dict.fromkeys(("freeze_vit=true", "freeze_aligner=true", "freeze_vision_tower=true"), _TEXT),
     **dict.fromkeys(("freeze_multi_modal_projector=true", "freeze_llm=false", "freeze_language_model=false"), _TEXT),
-    **dict.fromkeys(("save_only_model", "save_on_each_node"), _SAVED),
+    "save_on_each_node": "checkpoints are written once, to the run folder",
     **dict.fromkeys(("bf16=false", "fp16=false", "load_in_4bit=false", "load_in_8bit=false", "push_to_hub=false"), _PRECISION),
     **dict.fromkeys(("do_train", "do_eval", "full_determinism=false", "use_dora=false", "use_rslora=false"), _PRECISION),
-    **dict.fromkeys(("neftune_noise_alpha=0", "label_smoothing_factor=0", "eval_on_start", "use_chat_template=true"), _PRECISION),
+    **dict.fromkeys(("eval_on_start", "use_dft_loss=false", "use_chat_template=true"), _PRECISION),
     **dict.fromkeys(("eval_use_evalscope=false", "predict_with_generate=false", "use_galore=false", "loss_scale=default"), _PRECISION),
     "streaming=false": "rows are stored, unless --data.streaming is given",
     "lazy_tokenize=true": "rows are tokenised once, before the first step; --data.streaming tokenises them during training",
@@ -61,7 +63,6 @@ IGNORED: Mapping[str, str] = {
 }
 
 UNSUPPORTED: Mapping[str, str] = {
-    "report_to": "Metrics are written to metrics.jsonl and report.html in the run folder; another tracker is a plugin (swift_metrics).",
     "external_plugins": "Load the file as a plugin of this program: swift --plugin FILE.py sft …",
     "custom_register_path": "Load the file as a plugin of this program: swift --plugin FILE.py sft …",
     "model_name": "It belongs to the dataset identity: add --dataset identity (swift/self-cognition).",
@@ -69,7 +70,6 @@ UNSUPPORTED: Mapping[str, str] = {
     "push_to_hub": "Upload the result afterwards: swift push FOLDER hf:org/name.",
     "hub_model_id": "Upload the result afterwards: swift push FOLDER hf:org/name.",
     "hub_token": "Set the variable HF_TOKEN or MODELSCOPE_API_TOKEN.",
-    "lr_scheduler_kwargs": "Its min_lr is --min-learning-rate.",
     "packing_length": "Packed sequences have --max-length tokens.",
     "packing_cache": "Tokenised rows are stored in the cache folder.",
     "save_safetensors": "Checkpoints are safetensors only: pickle files can run code.",
@@ -77,7 +77,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "freeze_aligner": "Only text is trained, so the aligner can't learn: leave it out.",
     "freeze_llm": "Only text is trained: without the language model nothing would learn. Use --tuner freeze to train a part of it.",
     "task_type": "Classifiers and regressions are trained by swift seq-cls; embeddings and rerankers are not trained here.",
-    "loss_type": "This task has one loss; those of dpo and cpo have names.",
+    "loss_type": "This task has one loss; those of sft, pretrain, dpo and cpo have names.",
     "problem_type": "Classifiers are trained by swift seq-cls.",
     "temperature": "Nothing is generated during training.",
     "num_labels": "Classifiers are trained by swift seq-cls.",
@@ -97,8 +97,9 @@ UNSUPPORTED: Mapping[str, str] = {
     "eval_use_evalscope": "Evaluate the result afterwards: swift eval CHECKPOINT --evaluator evalscope.",
     "train_dataloader_shuffle": "Use --no-shuffle.",
     "resume_only_model": "Start a new run from the checkpoint's model: --model RUN/checkpoints/step-N/model.",
-    "neftune_noise_alpha": "Noise on the embeddings is not available.",
-    "label_smoothing_factor": "Label smoothing is not available for this task.",
+    "neftune_noise_alpha": "Noise on the embeddings is an option of sft and pretrain.",
+    "use_asft_loss": "Anchored fine-tuning needs the distributions of the model before training; --loss-type dft is without the anchor.",
+    "label_smoothing_factor": "Label smoothing is an option of sft, pretrain and dpo.",
     "router_aux_loss_coef": "The auxiliary loss of the router is not available; the router learns from the loss of the task alone.",
     "experts_impl": "Experts are computed as transformers computes them by default.",
     "add_non_thinking_prefix": "The chat template decides what stands before an answer: --chat-template FILE replaces it.",

@@ -66,12 +66,16 @@ def swift_verbs() -> list[VerbSpec]:
 
 @hookimpl
 def swift_callbacks() -> list[CallbackSpec]:
-    """Return early stopping."""
+    """Return early stopping and the loss watchdog."""
     return [
         CallbackSpec(
             name="early-stopping", summary="End a training whose evaluations no longer improve",
             factory=Ref("swift_train.early_stopping:EarlyStopping"), options=Ref("swift_train.early_stopping:EarlyStoppingOptions"),
-        )
+        ),
+        CallbackSpec(
+            name="loss-watchdog", summary="End a training whose loss is too high for several steps",
+            factory=Ref("swift_train.loss_watchdog:LossWatchdog"), options=Ref("swift_train.loss_watchdog:LossWatchdogOptions"),
+        ),
     ]  # fmt: skip
 
 

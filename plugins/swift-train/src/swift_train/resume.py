@@ -115,8 +115,15 @@ def first_intact(choices: Sequence[Path], strategy: Strategy, report: Report) ->
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Return the loop's state that was saved with a checkpoint."""
+    """Return the loop's state that was saved with a checkpoint.
+
+    Raises:
+        UsageError: the checkpoint has the model alone (`save_only_model`).
+    """
     state: dict[str, Any] = json.loads((checkpoint / "state" / LOOP).read_text(encoding="utf-8"))
+    if not state.get("whole", True):
+        hint = f"Start a new run from {checkpoint / 'model'}: with --model, or with --adapter if it is an adapter."
+        raise UsageError("this checkpoint has the model alone (save_only_model)", code="TRAIN-149", where=str(checkpoint), hint=hint)
     return state
 
 

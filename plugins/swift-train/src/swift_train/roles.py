@@ -133,3 +133,21 @@ class OptimizerFactory(Protocol):
     def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> TorchOptimizer:
         """An optimizer over the groups."""
         ...
+
+
+@runtime_checkable
+class AveragingOptimizer(Protocol):
+    """An optimizer that keeps an average of the weights beside those that it trains (Schedule-Free).
+
+    It is an optimizer of torch too; `param_groups` are those of torch.
+    """
+
+    param_groups: list[dict[str, Any]]
+
+    def eval(self) -> None:
+        """Give the model the average, for evaluations and checkpoints."""
+        ...
+
+    def train(self) -> None:
+        """Give the model the weights that are trained."""
+        ...

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import Problem, TaskSpec
+from swift_core.contract import OptimizerSpec, Problem, TaskSpec
 from swift_core.plugins import device_kind, engine_state, registry
 
 if TYPE_CHECKING:
@@ -61,3 +61,15 @@ def losses_by_token(who: str, run: Run, where: str) -> Iterator[Problem]:
     if scope != "token":
         message = f"{who} splits sequences over processes, and the loss of '{run.part('task').name}' is computed per {scope}"
         yield Problem(code="PARALLEL-062", where=where, message=message, hint="Set it to 1, or use --parallel ddp or fsdp.")
+
+
+def sharded_optimizer(who: str, run: Run, *, flat: bool = False) -> Iterator[Problem]:
+    """Yield a problem if the optimizer would compute other updates on shards of the weights; `flat`: they have no shape of a matrix."""
+    if "optimizer" not in run.parts:
+        return
+    found = registry().spec(run.part("optimizer"), OptimizerSpec)
+    if not found.shards or (flat and found.shards == "tensors"):
+        able = [spec.name for spec in registry().all(OptimizerSpec) if spec.shards and not (flat and spec.shards == "tensors")]
+        hint = f"Use --parallel ddp, or --optimizer {', '.join(able)}."
+        message = f"{who} shards weights, and '{found.name}' needs whole ones"
+        yield Problem(code="PARALLEL-002", where="optimizer", message=message, hint=hint)

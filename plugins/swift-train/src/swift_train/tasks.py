@@ -13,9 +13,11 @@ from swift_data.unread import Unread
 
 from swift_core.contract import UsageError
 from swift_train.adapters import inner_model
+from swift_train.embedding_noise import embedding_noise
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
 from swift_train.template_encoder import TemplateEncoder
+from swift_train.token_losses import summed_loss
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 from swift_train.unread import ControlTokens
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from swift_core.contract import RawRow
     from swift_train.batches import Micro
     from swift_train.media.rows import RowMedia
-    from swift_train.options import PretrainOptions, ScoreOptions, SftOptions, TrainOptions
+    from swift_train.options import PretrainOptions, ScoreOptions, SftOptions, SupervisedOptions, TrainOptions
     from swift_train.samples import Samples
     from swift_train.scoring import Step
 
@@ -180,7 +182,7 @@ class NextToken:
 class SampleTask(NextToken):
     """A task whose loss is a mean over samples, such as pairs of answers, instead of supervised tokens; a base class."""
 
-    def __init__(self, options: SftOptions | ScoreOptions) -> None:
+    def __init__(self, options: SupervisedOptions | ScoreOptions) -> None:
         self.options: TrainOptions = options
         self.truncation: str = options.truncation
 
@@ -189,24 +191,35 @@ class SampleTask(NextToken):
         return float(len(rows))
 
 
-class SftTask(NextToken):
-    """Supervised fine-tuning on the assistant's turns of conversations."""
+class TokenTask(NextToken):
+    """A task whose loss is a mean over supervised tokens, each with the loss that `LossOptions` choose; a base class."""
 
-    def __init__(self, options: SftOptions) -> None:
+    def __init__(self, options: SftOptions | PretrainOptions) -> None:
         self.options = options
         self.truncation: str = options.truncation
+
+    def forward(self, model: Module, micro: Micro) -> Tensor:
+        """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
+        with embedding_noise(model, micro, self.options.neftune_noise_alpha):
+            return super().forward(model, micro)
+
+    def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
+        """Return the weighted sum of the losses of the supervised tokens."""
+        return summed_loss(output, micro.labels, micro.weights, self.options)
+
+
+class SftTask(TokenTask):
+    """Supervised fine-tuning on the assistant's turns of conversations."""
+
+    options: SftOptions
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
         """Return the encoder of chat rows, which uses the model's chat template."""
         return _Chats(Tokeniser(tokenizer), self.options, self.options.mask, stops, media)
 
 
-class PretrainTask(NextToken):
+class PretrainTask(TokenTask):
     """Pre-training on every token of plain texts, including the end-of-text token."""
-
-    def __init__(self, options: PretrainOptions) -> None:
-        self.options = options
-        self.truncation: str = options.truncation
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
         """Return the encoder of text rows, with the tokenizer's start and end-of-text tokens."""

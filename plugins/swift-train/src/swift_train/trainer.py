@@ -13,12 +13,14 @@ from swift_core.contract import Choice, Ref, Run, TunerSpec, UsageError
 from swift_core.plugins import registry
 from swift_core.system import atomic_folder
 from swift_train.adapters import inner_model
+from swift_train.averaged_weights import averaged_weights
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import run_on_all_ranks
 from swift_train.disk_space import copy_model, training_size
 from swift_train.heads import head_of_run
 from swift_train.loader_record import loader_record_of
 from swift_train.options import peak_learning_rate
+from swift_train.parameter_groups import mark_embeddings
 from swift_train.roles import ScheduledTuner
 from swift_train.save_model import versions
 from swift_train.template_facts import generation_facts, golden, template_facts
@@ -110,9 +112,6 @@ class Trainer:
         self._write(folder, lambda partial: None if self.adapter else self.processor.save_pretrained(partial), overwrite=True)
 
     def _write(self, folder: Path, describe: Callable[[Path], None], *, overwrite: bool) -> None:
-        weights = {name: tensor for name, tensor in self.strategy.weights(self._saved_names) if self.strategy.writer}
-        self.watchdog.mark("weights gathered")
-
         def write() -> None:
             if self.strategy.writer:
                 with atomic_folder(folder, overwrite=overwrite) as partial:
@@ -120,7 +119,10 @@ class Trainer:
                     describe(partial)
             self.watchdog.mark("waiting for the other ranks")
 
-        run_on_all_ranks(self.strategy, folder, write)
+        with averaged_weights(self.optimizer):
+            weights = {name: tensor for name, tensor in self.strategy.weights(self._saved_names) if self.strategy.writer}
+            self.watchdog.mark("weights gathered")
+            run_on_all_ranks(self.strategy, folder, write)
 
     def _load(self, device: torch.device) -> Module:
         torch.manual_seed(self.options.seed)  # new adapter weights: the same on every rank
@@ -137,7 +139,9 @@ class Trainer:
         return module
 
     def _optimizer(self, module: Module) -> Optimizer:
-        optimizer: Optimizer = self.run.part("optimizer").build().build(self.tuner.parameter_groups(module), self.rate)
+        given = self.options.embedding_learning_rate
+        groups = mark_embeddings(module, self.tuner.parameter_groups(module), given / self.rate if given is not None else None)
+        optimizer: Optimizer = self.run.part("optimizer").build().build(groups, self.rate)
         self.optimizer = optimizer
         return optimizer
 

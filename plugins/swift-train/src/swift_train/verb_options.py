@@ -5,7 +5,7 @@ from __future__ import annotations
 from swift_convert.common_options import DeviceOptions, OutputOptions
 from swift_data.options import RowsOptions
 
-from swift_core.options import Options, Several, option
+from swift_core.options import Names, Options, Several, option
 
 
 class ResumeOptions(Options):
@@ -27,6 +27,12 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
         list,
         "Training callbacks: NAME, or NAME:OPTION=VALUE; in YAML {name: NAME, option: value}.",
         also=("callback",),
+    )
+    report_to: Names = option(
+        list,
+        "Experiment trackers that get the metrics: tensorboard, wandb, swanlab, mlflow, trackio, comet; their options are those of a "
+        "callback: --callback wandb:project=NAME.",
+        affects_result=False,
     )
     processes: int = option(1, "Processes per node.", ge=1, also=("nproc_per_node", "num_gpus"))
     nodes: int = option(1, "Number of nodes.", ge=1, also=("nnodes", "num_nodes"))

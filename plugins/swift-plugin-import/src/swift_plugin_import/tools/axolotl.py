@@ -60,13 +60,31 @@ class Axolotl(TableImporter):
         self._tokens(keys, found)
         self._excess(keys, found)
         self._plugins(keys, found)
-        patience = keys.take("early_stopping_patience")
-        if is_on(patience):
-            found.set("callbacks", [{"name": "early-stopping", "patience": patience}], "early_stopping_patience")
-        elif patience is not None:
-            found.drop("early_stopping_patience", patience, "it is switched off")
+        self._callbacks(keys, found)
         training_arguments.arrange(keys, found, source)
         shared.no_tuner_options(found)
+
+    def _callbacks(self, keys: Keys, found: Translation) -> None:
+        """Read early stopping and the loss watchdog."""
+        patience = keys.take("early_stopping_patience")
+        limit, steps = keys.take("loss_watchdog_threshold"), keys.take("loss_watchdog_patience")
+        chosen: list[dict[str, Any]] = []
+        if is_on(patience):
+            chosen.append({"name": "early-stopping", "patience": patience})
+        elif patience is not None:
+            found.drop("early_stopping_patience", patience, "it is switched off")
+        if is_on(limit):
+            chosen.append({"name": "loss-watchdog", "threshold": limit, **({"patience": steps} if steps else {})})
+        if chosen:
+            found.set(
+                "callbacks",
+                chosen,
+                "early_stopping_patience, loss_watchdog_threshold"
+                if len(chosen) > 1
+                else "early_stopping_patience"
+                if is_on(patience)
+                else "loss_watchdog_threshold",
+            )
 
     def _tuner(self, keys: Keys, found: Translation) -> None:
         adapter = keys.take("adapter")

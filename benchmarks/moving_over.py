@@ -1,0 +1,272 @@
+"""How many of other tools' public example commands and files resolve here: `swift` and `megatron` commands, LLaMA-Factory, axolotl, TRL.
+
+    python benchmarks/moving_over.py --ms-swift FOLDER --llama-factory FOLDER --axolotl FOLDER --trl FOLDER [--list refused.txt]
+
+Each FOLDER is a checkout of the tool's repository. Every command line in its shell scripts and pages, and every training file, is resolved
+as `--dry-run` does. What is not of this program is replaced: the model by a tiny random Llama, an adapter by an empty one on it, data sets
+by rows of the form that the verb takes. Engines and a GPU are pretended to be there. So a count is the best case: the names and values of
+the options, and their combinations, and nothing of what a run then does. Lines with placeholders (`...`) are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import yaml
+from swift_plugin_import import yaml_file
+from swift_plugin_import.importer import importers
+from swift_plugin_import.shell import commands
+from swift_plugin_import.source import Source
+from swift_plugin_megatron.command import swift_line
+from swift_testing.rig import write_tiny_model
+from swift_train import strategy_checks
+
+from swift_core.cli import invoke
+from swift_core.contract import SwiftError
+from swift_core.plugins import engines
+
+_FENCE = re.compile(r"^[ \t]*```(?:shell|bash|sh|console)[^\n]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+_PROGRAMS = ("swift", "megatron", "trl")
+_TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+_PAIR = {"prompt": _TURNS[:1], "chosen": _TURNS[1:], "rejected": [{"role": "assistant", "content": "No."}]}
+_ROWS = {  # by what the verb of a command is
+    "pt": {"text": "Once upon a time."}, "pretrain": {"text": "Once upon a time."}, "rm": _PAIR, "dpo": _PAIR, "orpo": _PAIR, "cpo": _PAIR,
+    "simpo": _PAIR, "kto": {"messages": _TURNS, "label": True}, "seq-cls": {"messages": _TURNS[:1], "label": 1},
+    "grpo": {"messages": _TURNS[:1], "solution": "1"}, "gkd": {"messages": _TURNS},
+}  # fmt: skip
+_VARIABLES = ("NPROC_PER_NODE", "NNODES")
+_CODE = re.compile(r"\[SWIFT-[A-Z]+-\d+\]")
+
+
+@dataclass
+class Count:
+    """What became of a tool's commands or files."""
+
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    listed: list[str] = field(default_factory=list)
+
+    def add(self, what: str, problem: str) -> None:
+        """Count one; `problem` is empty if it resolves."""
+        self.accepted += not problem
+        if problem:
+            self.refused[problem] += 1
+            self.listed.append(f"{what}\n    {problem}")
+
+    def line(self, title: str) -> str:
+        """Return a row of the table."""
+        total = self.accepted + self.refused.total()
+        return f"{title:32} {self.accepted:4} of {total:4}   {100 * self.accepted / total if total else 0:5.1f} %"
+
+
+class StandIns:
+    """The folder with the model, the adapter and the rows that stand in for those of the examples."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.model, self.adapter = folder, write_tiny_model(folder / "model"), folder / "adapter"
+        self.adapter.mkdir()
+        config = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": str(self.model)}
+        (self.adapter / "adapter_config.json").write_text(json.dumps(config))
+        (self.adapter / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+
+    def rows(self, verb: str) -> str:
+        """Return the file with rows for a verb."""
+        path = self.folder / f"{verb}.jsonl"
+        path.write_text((json.dumps(_ROWS.get(verb, {"messages": _TURNS})) + "\n") * 4)
+        return str(path)
+
+    def words(self, words: Sequence[str]) -> list[str]:
+        """Return a command line with what it names replaced."""
+        flags = commands(shlex.join(words))[0].flags(2)
+        verb = str(flags.get("rlhf_type") or ("seq-cls" if "num_labels" in flags else words[1]))
+        found: list[str] = []
+        name, taken = "", 0
+        for word in words:
+            if word.startswith("--"):
+                name, equals, value = word.removeprefix("--").partition("=")
+                name, taken = name.replace("-", "_"), 0
+                found.append(f"--{name}={self._value(name, value, verb)}" if equals else word)
+            elif name in ("dataset", "val_dataset", "cached_dataset", "dataset_name"):
+                taken += 1
+                if taken == 1 or name != "dataset_name":
+                    found.append(self._value(name, word, verb))
+            else:
+                found.append(self._value(name, word, verb))
+        return found
+
+    def _value(self, name: str, value: str, verb: str) -> str:
+        if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "reward_model", "load", "mcore_model"):
+            return str(self.model)
+        if name in ("adapters", "ckpt_dir", "adapter", "mcore_adapter"):
+            alias, equals, _ = value.partition("=")
+            return f"{alias}={self.adapter}" if equals else str(self.adapter)
+        if name in ("dataset", "val_dataset", "dataset_name"):
+            share = f"#{value.rpartition('#')[2]}" if re.search(r"#\d+$", value) else ""
+            return f"{self.rows(verb)}{share}"
+        if name in ("deepspeed", "config", "fsdp") and value.endswith(".json") and not Path(value).is_file():
+            return "zero3" if "3" in Path(value).name else "zero2"
+        if name == "external_plugins":
+            plugin = self.folder / "plugin.py"
+            plugin.touch()
+            return str(plugin)
+        return value
+
+
+def outcome(words: Sequence[str]) -> str:
+    """Resolve a command line; return '' or the first error, without what is particular to it."""
+    out, err = io.StringIO(), io.StringIO()
+    before = dict(os.environ)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = invoke([*words, "--dry-run"])
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    if code == 0:
+        return ""
+    lines = [line for line in err.getvalue().splitlines() if _CODE.search(line) or line.strip()]
+    first = next((line for line in lines if line.lower().startswith(("error", "usage error"))), lines[-1] if lines else "?")
+    return first.strip()[:220]
+
+
+def command_lines(folder: Path) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+    """Yield the place, words and variables of each command line of `_PROGRAMS` in a folder's scripts and pages."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".sh":
+            texts = [path.read_text(encoding="utf-8")]
+        elif path.suffix == ".md":
+            texts = _FENCE.findall(path.read_text(encoding="utf-8"))
+        else:
+            continue
+        for text in texts:
+            for command in commands(text):
+                program = Path(command.words[0]).name
+                if program in _PROGRAMS and len(command.words) > 2:
+                    yield str(path.relative_to(folder)), [program, *command.words[1:]], dict(command.variables)
+
+
+def ms_swift(folder: Path, stand_ins: StandIns) -> dict[str, Count]:
+    """Count the commands by program and verb."""
+    counts: dict[str, Count] = {}
+    for place, words, variables in command_lines(folder):
+        if words[0] == "trl" or any(word in ("...", "…") or word.startswith(("<", "$")) for word in words):
+            continue
+        count = counts.setdefault(" ".join(words[:2]), Count())
+        with mock.patch.dict(os.environ, {name: variables[name] for name in _VARIABLES if variables.get(name, "").isdecimal()}):
+            count.add(f"{place}: {shlex.join(words)[:300]}", _resolve(stand_ins, words))
+    return counts
+
+
+def _resolve(stand_ins: StandIns, words: Sequence[str]) -> str:
+    replaced = stand_ins.words(words)[1:]
+    if words[0] == "megatron":
+        try:
+            replaced = swift_line(replaced, os.environ).words
+        except SwiftError as error:
+            return f"{error.where}: {error.message}"
+    return outcome(replaced)
+
+
+def files(folder: Path, tool: str, stand_ins: StandIns) -> Count:
+    """Count the YAML files of a tool."""
+    count, importer = Count(), importers()[tool]
+    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+        try:
+            source = Source.read(path)
+            if not isinstance(source.values, dict) or importer.probe(source) < 2:
+                continue
+            found = importer.read(source)[0]
+        except (SwiftError, yaml.YAMLError) as error:
+            count.add(str(path.relative_to(folder)), str(error)[:200])
+            continue
+        if found.impossible:
+            count.add(str(path.relative_to(folder)), "; ".join(f"{item.key}: {item.reason}" for item in found.impossible)[:300])
+            continue
+        count.add(str(path.relative_to(folder)), _run_file(yaml_file.text(found, path.name), found.verb, stand_ins))
+    return count
+
+
+def _run_file(text: str, verb: str, stand_ins: StandIns) -> str:
+    values = yaml.safe_load(text)
+    for key in ("model", "teacher", "ref_model"):
+        if values.get(key):
+            values[key] = str(stand_ins.model)
+    if values.get("adapter"):
+        values["adapter"] = str(stand_ins.adapter)
+    for key in ("dataset", "val_dataset"):
+        if values.get(key):
+            values[key] = [stand_ins.rows(verb)]
+    for key in ("dataset_options", "datasets"):
+        values.pop(key, None)
+    parallel = values.get("parallel")
+    if isinstance(parallel, dict) and isinstance(parallel.get("config"), str):
+        values["parallel"] = {**{key: value for key, value in parallel.items() if key not in ("config", "name")}, "name": "zero2"}
+    file = stand_ins.folder / "file.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return outcome([verb, str(file)])
+
+
+def trl(folder: Path, stand_ins: StandIns) -> Count:
+    """Count the command lines of `trl VERB`."""
+    count, importer = Count(), importers()["trl"]
+    for place, words, _ in command_lines(folder):
+        if words[0] != "trl" or any(word == "..." for word in words) or words[1] in ("env", "vllm-serve", "skills"):
+            continue
+        found = importer.read(Source(shlex.join(words)))
+        if not found or found[0].impossible:
+            problem = "; ".join(f"{item.key}: {item.reason}" for item in found[0].impossible)[:300] if found else "no command is recognised"
+        else:
+            problem = _run_file(yaml_file.text(found[0], place), found[0].verb, stand_ins)
+        count.add(f"{place}: {shlex.join(words)[:300]}", problem)
+    return count
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for tool in ("ms-swift", "llama-factory", "axolotl", "trl"):
+        parser.add_argument(f"--{tool}", type=Path, metavar="FOLDER")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="write what is refused to this file")
+    asked = parser.parse_args()
+    counts: dict[str, Count] = {}
+    pretended = [
+        mock.patch.object(engines, "device_kind", return_value="cuda"),
+        mock.patch.object(strategy_checks, "device_kind", return_value="cuda"),
+        *(mock.patch.object(module, "engine_state", return_value=engines.EngineState(True)) for module in (engines, strategy_checks)),
+    ]
+    with tempfile.TemporaryDirectory() as name, chdir(name):
+        for patch in pretended:
+            patch.start()
+        stand_ins = StandIns(Path(name))
+        if asked.ms_swift:
+            counts |= {f"ms-swift: {verb}": count for verb, count in sorted(ms_swift(asked.ms_swift.absolute(), stand_ins).items())}
+        if asked.llama_factory:
+            counts["LLaMA-Factory files"] = files(asked.llama_factory.absolute(), "llama-factory", stand_ins)
+        if asked.axolotl:
+            counts["axolotl files"] = files(asked.axolotl.absolute(), "axolotl", stand_ins)
+        if asked.trl:
+            counts["trl commands"] = trl(asked.trl.absolute(), stand_ins)
+    for title, count in counts.items():
+        print(count.line(title))
+    if asked.list:
+        reasons: Counter[str] = sum((count.refused for count in counts.values()), Counter())
+        common = "\n".join(f"{number:4}  {reason}" for reason, number in reasons.most_common())
+        asked.list.write_text(common + "\n\n" + "\n".join(line for count in counts.values() for line in count.listed) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The program `megatron`: `megatron sft …` with the names of ms-swift and Megatron-LM is `swift sft --parallel megatron …`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from swift_core.contract import UsageError
+from swift_plugin_megatron.names import IGNORED, REFUSED, RENAMED, VALUES, VERBS
+
+_SIZES = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+_USAGE = "Write megatron sft, pt, rlhf or export, with options: megatron sft --model MODEL --dataset FILE --tensor_model_parallel_size 2."
+
+
+@dataclass
+class Line:
+    """What a command line of `megatron` is: words of swift, what was read otherwise, and the output that is to be merged ('' if none)."""
+
+    words: list[str]
+    notes: list[str] = field(default_factory=list)
+    merged: str = ""
+
+
+def main() -> None:
+    """Run the command line."""
+    from swift_core.cli import invoke, note, print_error
+
+    try:
+        line = swift_line(sys.argv[1:], os.environ)
+    except UsageError as error:
+        print_error(error)
+        raise SystemExit(2) from None
+    for text in line.notes:
+        note(text)
+    note(f"swift {shlex.join(line.words)}")
+    code = invoke(line.words)
+    if code == 0 and line.merged and "--dry-run" not in line.words:
+        code = invoke(["merge", "--adapter", line.merged, "--output", f"{line.merged}-merged"])
+    raise SystemExit(code)
+
+
+def swift_line(argv: Sequence[str], environment: Mapping[str, str]) -> Line:
+    """Translate a command line without the name of the program.
+
+    Raises:
+        UsageError: there is no such verb, an option is not possible, or the batch size does not fit the processes.
+    """
+    if not argv or argv[0] not in VERBS:
+        name = argv[0] if argv else ""
+        problem = f"there is no command 'megatron {name}'" if name else "no command given"
+        raise UsageError(problem, code="PARALLEL-064", hint=_USAGE)
+    flags, rest = _flags(argv[1:])
+    if argv[0] == "export":
+        return _merge(flags, rest)
+    line = Line([VERBS[argv[0]], *rest, "--parallel", "megatron"])
+    _batch(flags, line, environment)
+    if _is(flags, "sequence_parallel") and _number(flags, "tensor_model_parallel_size") == 1:
+        flags.pop("sequence_parallel")
+        line.notes.append("--sequence_parallel has no effect with a tensor parallel size of 1")
+    if _is(flags, "merge_lora") and flags.get("tuner_type", ["lora"])[-1:] != ["full"]:
+        line.merged = _last(flags, "output_dir") or _last(flags, "save") or _last(flags, "output")
+        if not line.merged:
+            raise UsageError(
+                "merging needs a name for the adapter", code="PARALLEL-065", where="--merge_lora", hint="Add --output_dir FOLDER."
+            )
+        line.notes.append(f"--merge_lora: the adapter is written to {line.merged}, and the merged model to {line.merged}-merged")
+    flags.pop("merge_lora", None)
+    for name, values in flags.items():
+        _translate(name, values, line)
+    return line
+
+
+def _translate(name: str, values: list[str], line: Line) -> None:
+    value = values[-1] if values else "true"
+    if reason := IGNORED.get(f"{name}={value.lower()}") or IGNORED.get(name) if not _refused(name, value) else "":
+        line.notes.append(f"--{name} has no effect: {reason}")
+    elif _refused(name, value):
+        raise UsageError("is not possible here", code="PARALLEL-066", where=f"--{name}", hint=REFUSED[name])
+    elif new := RENAMED.get(name):
+        known = VALUES.get(name, {})
+        line.words += [f"--{new}", *(known.get(item, item) for item in values or ["true"])]
+        line.notes.append(f"--{name} is --{new.replace('_', '-')} here")
+    else:
+        line.words += [f"--{name}", *values]
+
+
+def _refused(name: str, value: str) -> bool:
+    return name in REFUSED and f"{name}={value.lower()}" not in IGNORED and value.lower() not in ("false", "none")
+
+
+def _batch(flags: dict[str, list[str]], line: Line, environment: Mapping[str, str]) -> None:
+    """Read the global batch size, which is rows per micro-batch × accumulation × replicas of the model."""
+    whole = flags.pop("global_batch_size", None)
+    if whole is None:
+        return
+    processes = _last(flags, "nproc_per_node") or _last(flags, "processes") or environment.get("NPROC_PER_NODE", "") or "1"
+    nodes = _last(flags, "nnodes") or _last(flags, "nodes") or environment.get("NNODES", "") or "1"
+    micro, size = _number(flags, "micro_batch_size"), 1
+    for name in _SIZES:
+        size *= _number(flags, name)
+    if not (whole[-1].isdecimal() and processes.isdecimal() and nodes.isdecimal()):
+        raise UsageError("is not a number", code="PARALLEL-067", where="--global_batch_size", hint="Write a number of rows.")
+    replicas = max(1, int(processes) * int(nodes) // size)
+    steps, rest = divmod(int(whole[-1]), micro * replicas)
+    if rest or not steps:
+        message = f"{whole[-1]} rows are no multiple of {micro} rows per micro-batch × {replicas} replicas of the model"
+        hint = f"Use a multiple of {micro * replicas}, or fewer processes."
+        raise UsageError(message, code="PARALLEL-068", where="--global_batch_size", hint=hint)
+    line.words += ["--gradient_accumulation_steps", str(steps)]
+    line.notes.append(f"--global_batch_size {whole[-1]} is {micro} rows × {steps} accumulated micro-batches × {replicas} replicas")
+
+
+def _merge(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
+    """Read `megatron export --merge_lora true`: checkpoints are in Hugging Face's format in any case."""
+    adapter = flags.get("adapters") or flags.get("mcore_adapter") or flags.get("mcore_adapters")
+    if not adapter or not (_is(flags, "merge_lora") or _is(flags, "to_hf")):
+        name = "to_mcore" if "to_mcore" in flags else "to_hf"
+        raise UsageError("nothing is to be converted", code="PARALLEL-069", where=f"--{name}", hint=REFUSED[name])
+    words = ["merge", *rest, "--adapter", *adapter]
+    for name in ("model", "output_dir", "output", "dtype", "torch_dtype", "overwrite", "hub", "use_hf"):
+        words += [f"--{name}", *flags[name]] if name in flags else []
+    dropped = sorted(flags.keys() - {"model", "output_dir", "output", "adapters", "mcore_adapter", "mcore_adapters", "merge_lora", "to_hf",
+                                     "dtype", "torch_dtype", "overwrite", "hub", "use_hf"})  # fmt: skip
+    notes = [f"--{name} has no effect: merging needs no processes, and every result is verified against its source" for name in dropped]
+    return Line(words, notes)
+
+
+def _flags(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the values of each flag, and the words before the first one."""
+    found: dict[str, list[str]] = {}
+    rest: list[str] = []
+    values = rest
+    for word in argv:
+        if word.startswith("--"):
+            name, equals, value = word.removeprefix("--").partition("=")
+            values = found.setdefault(name.replace("-", "_"), [])
+            values += [value] if equals else []
+        else:
+            values.append(word)
+    return found, rest
+
+
+def _last(flags: Mapping[str, list[str]], name: str) -> str:
+    return (flags.get(name) or [""])[-1]
+
+
+def _is(flags: Mapping[str, list[str]], name: str) -> bool:
+    return name in flags and (_last(flags, name) or "true").lower() == "true"
+
+
+def _number(flags: Mapping[str, list[str]], name: str) -> int:
+    value = _last(flags, name)
+    return int(value) if value.isdecimal() and int(value) else 1

@@ -1,0 +1,32 @@
+"""Options of the loss of next-token prediction."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from swift_core.options import Options, option
+
+
+class LossOptions(Options):
+    """Which loss a supervised token has, and what is added to it."""
+
+    loss_type: Literal["cross-entropy", "dft", "focal", "eaft"] = option(
+        "cross-entropy",
+        "Loss of a token with probability p: -log p (cross-entropy); weighted by p (dft), by (1 - p)^focal_gamma (focal), or by the "
+        "normalised entropy of the 20 most probable tokens, to the power of eaft_alpha (eaft).",
+        values={"nll": "cross-entropy", "cross_entropy": "cross-entropy"},
+    )
+    focal_gamma: float = option(2.0, "Exponent of loss_type focal.", ge=0)
+    eaft_alpha: float = option(1.0, "Exponent of loss_type eaft.", ge=0)
+    label_smoothing: float = option(
+        0.0, "Share of the target probability that all tokens of the vocabulary get.", ge=0, lt=1, also=("label_smoothing_factor",)
+    )
+    z_loss: float = option(
+        0.0, "Weight of the squared logarithm of the softmax's denominator, which keeps logits small.", ge=0, also=("z_loss_weight",)
+    )
+    neftune_noise_alpha: float = option(
+        0.0,
+        "Amplitude of NEFTune: uniform noise of at most alpha / sqrt(tokens of the row * hidden size) on the embeddings in training.",
+        ge=0,
+        also=("neftune_alpha", "noisy_embedding_alpha"),
+    )

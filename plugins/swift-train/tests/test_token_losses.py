@@ -1,0 +1,101 @@
+"""Losses of tokens are their formulas, computed by torch; NEFTune's noise has its size, in training only."""
+
+from __future__ import annotations
+
+from math import log, sqrt
+
+import pytest
+import torch
+from swift_train.embedding_noise import embedding_noise
+from swift_train.loss_options import LossOptions
+from swift_train.testing import run_training, training_run, write_rows
+from swift_train.token_losses import summed_loss
+from torch.nn.functional import cross_entropy, log_softmax
+from transformers.trainer_pt_utils import LabelSmoother
+
+V = 50
+
+
+def plain(logits, labels):
+    return cross_entropy(logits, labels, reduction="none")
+
+
+def probability(logits, labels):
+    return (-plain(logits, labels)).exp()
+
+
+def eaft(logits, labels, alpha):
+    best = torch.softmax(logits.topk(20).values, -1)
+    return plain(logits, labels) * ((-(best * best.log()).sum(-1) / log(20)) ** alpha).detach()
+
+
+EXPECTED = {
+    "cross-entropy": ({}, plain),
+    "dft": ({}, lambda logits, labels: plain(logits, labels) * probability(logits, labels).detach()),
+    "focal": ({"focal_gamma": 1.5}, lambda logits, labels: plain(logits, labels) * (1 - probability(logits, labels)) ** 1.5),
+    "eaft": ({"eaft_alpha": 2.0}, lambda logits, labels: eaft(logits, labels, 2.0)),
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+@pytest.mark.parametrize("added", [{}, {"label_smoothing": 0.1}, {"z_loss": 1e-2}])
+def test_values_and_gradients(kind, added):
+    torch.manual_seed(0)
+    values, labels, weights = torch.randn(7, V) * 3, torch.randint(V, (7,)), torch.tensor([1.0, 0.0, 1.0, 2.0, 1.0, 1.0, 0.5])
+    ours, theirs = values.clone().requires_grad_(), values.clone().requires_grad_()
+    options, expected = EXPECTED[kind]
+    loss = summed_loss(ours, labels, weights, LossOptions(loss_type=kind, **options, **added))
+    terms = expected(theirs, labels)
+    if share := added.get("label_smoothing"):
+        terms = (1 - share) * terms - share * log_softmax(theirs, -1).mean(-1)
+    terms = terms + added.get("z_loss", 0.0) * theirs.logsumexp(-1) ** 2
+    wanted = (terms * weights).sum()
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    loss.backward()
+    wanted.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_label_smoothing_as_transformers():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(7, V), torch.randint(V, (7,))
+    found = summed_loss(logits, labels, torch.ones(7), LossOptions(label_smoothing=0.2)) / 7
+    assert found.item() == pytest.approx(LabelSmoother(0.2)({"logits": logits[None]}, labels[None]).item(), rel=1e-6)
+
+
+def test_noise_on_embeddings(tiny_model):
+    from swift_train.batches import RowGroup, collate
+    from swift_train.testing import samples_of
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model).train()
+    samples = samples_of(tiny_model.parent / "samples", [([1, 2, 3, 4], [(1, 4, 1.0)]), (list(range(1, 17)), [(1, 16, 1.0)])])
+    micro = collate(samples, RowGroup((0, 1), 1.0))
+    embedding = model.get_input_embeddings()
+    exact, size = embedding(micro.input_ids).detach(), embedding.weight.shape[1]
+    with embedding_noise(model, micro, 5.0):
+        noise = (embedding(micro.input_ids) - exact)[0]
+    for row, length in ((noise[:4], 4), (noise[4:], 16)):
+        limit = 5.0 / sqrt(length * size)
+        assert 0.9 * limit < float(row.abs().max()) <= limit * 1.0001
+    with embedding_noise(model.eval(), micro, 5.0):
+        assert torch.equal(embedding(micro.input_ids), exact)
+
+
+@pytest.mark.parametrize("options", [{"loss_type": "dft"}, {"neftune_noise_alpha": 5.0}])
+def test_a_run_learns_and_resumes_exactly(tiny_model, tmp_path, options):
+    rows = write_rows(
+        tmp_path / "rows.jsonl", [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there."}]}] * 8
+    )
+    settings = {"max_steps": 6, "learning_rate": 1e-2, "tuner": "full", **options}
+
+    def losses(**more):
+        return [line["loss"] for line in run_training(training_run(tiny_model, rows, **settings, **more), **folder) if "loss" in line]
+
+    folder = {"folder": tmp_path / "whole"}
+    whole = losses()
+    assert whole[-1] < whole[0]
+    folder = {"folder": tmp_path / "parts", "stop_after": 3}
+    first = losses()
+    folder = {"folder": tmp_path / "parts"}
+    assert first + losses(verb_options={"resume": str(tmp_path / "parts")}) == whole
