@@ -45,6 +45,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-(provenance|plugin-audit)/", "AUDIT"),
     (r"swift-plugin-policy/", "POLICY"),
     (r"swift-plugin-bundle/", "BUNDLE"),
+    (r"swift-gateway/", "GATEWAY"),
     (r"contrib/", "PLUGIN"),
 )
 

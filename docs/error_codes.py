@@ -40,6 +40,7 @@ AREAS = {
     "EVAL": "evaluation",
     "SANDBOX": "untrusted code",
     "AUDIT": "audit log and provenance",
+    "GATEWAY": "gateway over several servers",
     "POLICY": "the policy of an organisation",
     "BUNDLE": "bundles for machines without a network",
     "TEST": "the testing kit",

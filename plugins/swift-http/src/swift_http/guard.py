@@ -20,11 +20,12 @@ class Guard:
     """Rejects requests without the API key (401), with a body over `max_body_bytes` (413) or one that takes over `body_timeout` s (408).
 
     Without an API key it rejects requests whose Host header is a public name (403), as a protection against DNS rebinding: a web page could
-    resolve its own name to this machine's address and read the responses.
+    resolve its own name to this machine's address and read the responses. `any_host` turns this off, for an app that checks keys itself.
     """
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body_bytes: int, body_timeout: float) -> None:
+    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body_bytes: int, body_timeout: float, any_host: bool = False) -> None:
         self._app = app
+        self._any_host = any_host
         self._expected = api_key.encode() if api_key else None
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
@@ -46,7 +47,7 @@ class Guard:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if not hmac.compare_digest(given.strip().encode(), self._expected) or scheme.lower() != "bearer":
                 return ApiError(401, "missing or invalid API key", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
-        if not self._expected and not _is_local(headers.get("host", "")):
+        if not self._expected and not self._any_host and not _is_local(headers.get("host", "")):
             message = (
                 "without an API key this server only accepts an IP address or a local name as host; set SWIFT_API_KEY to use a public name"
             )
