@@ -38,6 +38,7 @@ LINES = [
     f"sft {TRAINING} --max_steps -1 --modules_to_save embed_tokens lm_head --lora_dropout 0.05 --use_rslora true",
     "sft --model MODEL --dataset ROWS --eval_strategy epoch --save_strategy epoch --metric_for_best_model loss --greater_is_better false",
     f"sft {TRAINING} --enable_thinking false --use_chat_template true --task_type causal_lm",
+    "sft --model MODEL --dataset ROWS --task_type seq_cls --num_labels 2",
     f"sft {TRAINING} --streaming false --model_type llama --load_in_4bit true",
     "sft --model MODEL --tuner_type full --dataset ROWS --learning_rate 1e-5 --deepspeed zero3_offload --warmup_steps 0.05",
     "sft --model MODEL --train_type full --dataset ROWS ROWS --val_dataset ROWS --trust_remote_code true --dataloader_pin_memory true",
@@ -207,7 +208,7 @@ def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
     [
         ("sft --model MODEL --dataset ROWS --report_to wandb", "pip install 'wandb"),
         ("sft --model MODEL --dataset ROWS --freeze_vit false", "image encoder"),
-        ("sft --model MODEL --dataset ROWS --task_type seq_cls", "swift seq-cls"),
+        ("sft --model MODEL --dataset ROWS --task_type decision", "swift seq-cls"),
         ("sft --model MODEL --dataset ROWS --model_name x", "--dataset identity"),
         ("sft --model MODEL --dataset ROWS --tuner_type full --lora_rank 8", "--tuner.rank"),
         ("sft --model MODEL --dataset ROWS --external_plugins x.py", "swift --plugin"),

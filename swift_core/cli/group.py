@@ -50,9 +50,9 @@ class Swift(click.Group):
             return super().resolve_command(ctx, args)
         verb = _verb(name)
         if verb and verb.rewrite:
-            name, rest = verb.rewrite.load()(rest)
-        command = self.get_command(ctx, name)
-        if command is None:
+            renamed, rest = verb.rewrite.load()(rest)
+            name = renamed or name
+        if (command := self.get_command(ctx, name)) is None:
             raise _unknown(name)
         return name, command, rest
 

@@ -6,9 +6,10 @@ import json
 
 import pytest
 import torch
+from swift_formats.sentence_transformers import Pooling, pooling_of
 from swift_plugin_onnx import swift_check
 from swift_plugin_onnx.architectures import export_method
-from swift_plugin_onnx.pooling import Pooling, pooling_of
+from swift_plugin_onnx.pooling import pool
 from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
@@ -89,6 +90,6 @@ def test_padding_does_not_change_the_vectors():
     rows = [states[number][mask[number].bool()] for number in range(3)]
     expected = {"mean": [row.mean(0) for row in rows], "cls": [row[0] for row in rows], "lasttoken": [row[-1] for row in rows]}
     for mode, vectors in expected.items():
-        torch.testing.assert_close(Pooling(mode, False)(states, mask), torch.stack(vectors))
+        torch.testing.assert_close(pool(Pooling(mode, False), states, mask), torch.stack(vectors))
         unit = torch.stack([vector / vector.norm() for vector in vectors])
-        torch.testing.assert_close(Pooling(mode, True)(states.half(), mask), unit, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(pool(Pooling(mode, True), states.half(), mask), unit, atol=1e-3, rtol=1e-3)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from swift_core.contract import RawRow
-from swift_data.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, Row, canonical
+from swift_data.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, RetrievalRow, Row, canonical
 
 _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 _SHOWN = 5
@@ -84,6 +84,8 @@ class Prints:
 
 def _prompt(row: Row) -> Any:
     """Return a row without its answer."""
+    if isinstance(row, RetrievalRow):
+        return row.query
     if isinstance(row, PreferenceRow):
         return row.prompt, row.tools
     if isinstance(row, ChatRow) or (isinstance(row, LabelRow) and row.messages[-1]["role"] == "assistant"):

@@ -83,7 +83,7 @@ class DataConvertOptions(HubOptions):
     output: str = option(..., "File for the rows (JSONL).", affects_result=False)
     overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",), affects_result=False)
     against: Several = option(list, "Evaluation data: leave out rows that contain one of its questions.")
-    kind: Literal["", "chat", "text", "preference", "label", "prompt"] = option(
+    kind: Literal["", "chat", "text", "preference", "label", "prompt", "retrieval"] = option(
         "", "Kind of the rows; default: the most frequent kind among the first rows."
     )
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")

@@ -1,4 +1,4 @@
-"""The output layer of a checkpoint, if it is not that of a language model: a linear layer `score` that gives N numbers per sequence."""
+"""The output layer of a checkpoint, if it is not that of a language model: N numbers per sequence, or none, as of embedding models."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from pathlib import Path
 
 from swift_formats.adapters import CONFIG
 from swift_formats.completeness import json_object
+from swift_formats.sentence_transformers import has_pooling
 from swift_formats.weights import ADAPTER, read_header
 
 _SUFFIX = "ForSequenceClassification"
+_HIDDEN = "hidden"
 _DEFAULT_LABELS = 2  # of transformers, if config.json names no labels
 
 
 def of_model(folder: Path) -> str:
-    """Return "score:N" for a model that transformers loads as a sequence classifier; '' for others.
+    """Return "score:N" for a model that transformers loads as a sequence classifier, "hidden" for an embedding model; '' for others.
+
+    An embedding model has sentence-transformers' pooling, or an architecture without an output layer (LlamaModel).
 
     Raises:
         UsageError: config.json is not a JSON object.
@@ -21,18 +25,22 @@ def of_model(folder: Path) -> str:
     if not (folder / "config.json").is_file():
         return ""
     config = json_object(folder / "config.json")
-    if not any(str(name).endswith(_SUFFIX) for name in config.get("architectures") or ()):
-        return ""
+    names = [str(name) for name in config.get("architectures") or ()]
+    if not any(name.endswith(_SUFFIX) for name in names):
+        return _HIDDEN if has_pooling(folder) or (names and all(name.endswith("Model") for name in names)) else ""
     return f"score:{len(config.get('id2label') or ()) or config.get('num_labels') or _DEFAULT_LABELS}"
 
 
 def of_adapter(folder: Path) -> str:
-    """Return "score:N" for an adapter that has a sequence classifier's output layer; '' for others.
+    """Return "score:N" for an adapter that has a sequence classifier's output layer, "hidden" for an embedding model's; '' for others.
 
     Raises:
         UsageError: adapter_config.json is not a JSON object, or the weights are damaged.
     """
-    if json_object(folder / CONFIG).get("task_type") != "SEQ_CLS" or not (folder / ADAPTER).is_file():
+    kind = json_object(folder / CONFIG).get("task_type")
+    if kind == "FEATURE_EXTRACTION":
+        return _HIDDEN
+    if kind != "SEQ_CLS" or not (folder / ADAPTER).is_file():
         return ""
     shapes = (entry["shape"] for name, entry in read_header(folder / ADAPTER).items() if name.endswith(".score.weight"))
     return next((f"score:{shape[0]}" for shape in shapes), "")

@@ -42,9 +42,10 @@ def swift_check(run: Run) -> Iterator[Problem]:
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "onnx" or run.model is None or run.adapters:
         return
+    from swift_formats.sentence_transformers import pooling_of
+
     from swift_core.contract import UsageError
     from swift_plugin_onnx.architectures import check_type, export_method
-    from swift_plugin_onnx.pooling import pooling_of
 
     try:
         method = export_method(Path(run.model.path))

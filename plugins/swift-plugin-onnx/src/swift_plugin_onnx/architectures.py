@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from swift_formats.config import quantization_of
+from swift_formats.sentence_transformers import MODULES
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
-from swift_plugin_onnx.pooling import MODULES
 
 KNOWN = (
     "Ernie4_5ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "GptOssForCausalLM", "GraniteForCausalLM",

@@ -18,11 +18,12 @@ from typing import Any
 import onnx
 import torch
 import transformers
+from swift_formats.sentence_transformers import Pooling, pooling_of
 
 from swift_core.contract import SwiftError, UsageError
 from swift_plugin_onnx.architectures import ExportMethod
 from swift_plugin_onnx.graph_check import compare, probes, reference
-from swift_plugin_onnx.pooling import Pooling, pooling_of
+from swift_plugin_onnx.pooling import pool
 
 _CLASSES: Mapping[ExportMethod, str] = {
     "sequence classifier": "AutoModelForSequenceClassification",
@@ -94,7 +95,7 @@ class _Graph(torch.nn.Module):
     def forward(self, *tensors: torch.Tensor) -> Any:
         inputs = dict(zip(self.names, tensors, strict=True))
         output = self.model(**inputs)[self._key]
-        return self.pooling(output, inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))) if self.pooling else output
+        return pool(self.pooling, output, inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))) if self.pooling else output
 
 
 def _load(checkpoint: Path, method: ExportMethod) -> Any:

@@ -84,7 +84,7 @@ def _backward(model: Any, tokens: int) -> bool:
                 module.eval()
         try:
             with torch.enable_grad():
-                model(input_ids=_row(model, tokens), use_cache=False).logits.float().logsumexp(-1).mean().backward()
+                model(input_ids=_row(model, tokens), use_cache=False)[0].float().logsumexp(-1).mean().backward()
         except Exception as error:
             reason = error
         else:

@@ -13,7 +13,7 @@ import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import save_file
-from swift_train.heads import has_score_head
+from swift_train.heads import has_no_head, has_score_head
 from swift_train.tuner_bases import PeftSwitching
 
 from swift_core.contract import SwiftError, UsageError, suggestion
@@ -226,7 +226,9 @@ class PeftTuner(PeftSwitching):
                     where=f"tuner.config.{name}",
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
-        kind = "SEQ_CLS" if has_score_head(model) else "CAUSAL_LM"  # with SEQ_CLS, PEFT trains and saves the head with the adapter
+        kind = "FEATURE_EXTRACTION" if has_no_head(model) else "CAUSAL_LM"
+        if has_score_head(model):
+            kind = "SEQ_CLS"  # PEFT trains and saves the head with the adapter
         return {"task_type": kind, "modules_to_save": self.options.modules_to_save or None, **self.options.config}
 
 

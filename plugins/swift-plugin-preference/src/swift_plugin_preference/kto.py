@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -73,6 +74,10 @@ class Kto(SampleTask):
     def arrange(self, samples: Samples) -> Samples:
         """Add the second sequence to each sample."""
         return Mismatched(samples, self.options.seed)
+
+    def evaluated_together(self, per_step: int) -> int:
+        """Return a number that no set of rows has: the divergence is estimated over all of them."""
+        return sys.maxsize
 
     def prepare(self, step: Step, micros: Sequence[Micro]) -> Sequence[Micro]:
         """Estimate the divergence, and return the micro-batches with the rows' own sequences only."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_formats.generation_config import readable_generation_config, repaired_generation_config
 from swift_train.auto_classes import register
-from swift_train.heads import SCORE, accept_logits_to_keep
+from swift_train.heads import HIDDEN, SCORE, accept_logits_to_keep, size_of_head
 from swift_train.processors import share_template, tokenizer_of
 from swift_train.roles import Loaded, Loading
 from swift_train.weights import check_weights
@@ -51,9 +51,9 @@ class TransformersLoader:
         register(family)
         multimodal = family.modalities != ("text",)
         model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
-        labels = {"num_labels": loading.head} if loading.head else {}
-        if labels:
-            model_class = transformers.AutoModelForSequenceClassification
+        labels = {"num_labels": size_of_head(loading.head)} if size_of_head(loading.head) else {}
+        if loading.head:
+            model_class = transformers.AutoModel if loading.head == HIDDEN else transformers.AutoModelForSequenceClassification
         media = multimodal and has_processor(checkpoint)
         processor_class: Any = transformers.AutoProcessor if media else transformers.AutoTokenizer
         common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": loading.trust_remote_code}
@@ -98,12 +98,12 @@ class TransformersLoader:
             )
         except (ImportError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise loading_error(error, folder) from error
-        check_loaded(_without_heads(info) if labels and not Checkpoint.at(folder).head else info, folder)
+        check_loaded(_without_heads(info) if loading.head and loading.head != Checkpoint.at(folder).head else info, folder)
         if file:
             check_all_tensors_loaded(model, read_gguf(file), file)
         check_finite(model, folder)
         check_eos_token_ids(folder, model.config.get_text_config().vocab_size)
-        if not labels and (note := repaired_generation_config(model.generation_config)):
+        if not loading.head and (note := repaired_generation_config(model.generation_config)):
             log.warning("%s: %s", folder / "generation_config.json", note)
         if file and "quantization_config" in model.config.to_dict():  # transformers marks it as quantized even if it was dequantized
             model.hf_quantizer.remove_quantization_config(model)
@@ -118,7 +118,7 @@ def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
 
 
 def _without_heads(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `check_loaded` checks for a language model that is loaded with a new head of scores."""
+    """Return what `check_loaded` checks for a model that is loaded with another head: a new one, or none."""
     kept = {name: [key for key in info[name] if not key.startswith((f"{SCORE}.", "lm_head."))] for name in _KEYS}
     return {**info, **kept}
 

@@ -17,7 +17,7 @@ from swift_core.plugins import registry
 from swift_core.runs import recorded_loader
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
-from swift_train.heads import SCORE, has_score_head, head_of_run, size_of_head
+from swift_train.heads import HIDDEN, SCORE, has_no_head, has_score_head, head_of_run, size_of_head
 from swift_train.plugin import LOAD
 from swift_train.roles import Loaded, Loading, RemarkingTuner
 from swift_train.weights import stored_dtype
@@ -50,8 +50,8 @@ def load_base(run: Run, device: str = "auto") -> Loaded:
 def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, arguments: Mapping[str, Any] | None = None) -> Loaded:
     """Load the run's base model with a given device, dtype, quantizer and extra `arguments` for the loader. Raises as `load_base` does."""
     source = base_of(run)
-    family, head = family_of(source), size_of_head(head_of_run(run))
-    if head:
+    family, head = family_of(source), head_of_run(run)
+    if size_of_head(head):
         family = replace(family, skip_quantization=(*family.skip_quantization, SCORE))
     loading = Loading(
         device=device,
@@ -63,11 +63,10 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, ar
     )
     loader = _loader(run, source.format)
     loaded: Loaded = loader.build().load(Path(source.path), family, loading)
-    if head and not has_score_head(loaded.model):
+    if head and not (has_no_head(loaded.model) if head == HIDDEN else has_score_head(loaded.model)):
         hint = "Choose another --loader."
-        raise UsageError(
-            f"the loader '{loader.name}' does not load models with a head of scores", code="TRAIN-132", where="loader", hint=hint
-        )
+        message = f"the loader '{loader.name}' loads only models with the head of a language model"
+        raise UsageError(message, code="TRAIN-132", where="loader", hint=hint)
     _decompress(loaded.model)
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
     if "tuner" in run.parts and getattr(loaded.model, "is_quantized", False):

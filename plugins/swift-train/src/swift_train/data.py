@@ -23,7 +23,7 @@ from swift_core.contract import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.system import paths
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
-from swift_train.tasks import CountingEncoder, GroupedEncoder
+from swift_train.tasks import CountingEncoder, GroupedEncoder, OwnTokenEncoder
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 from swift_train.truncation import samples_of_row, too_long
 
@@ -55,6 +55,11 @@ class Preprocessing:
     def columns(self) -> tuple[str, ...]:
         """Names of the numbers that each sequence has beside its tokens."""
         return self.encoder.columns if isinstance(self.encoder, GroupedEncoder) else ()
+
+    @property
+    def next_token(self) -> bool:
+        """Whether the token after an output is supervised, not the output's own."""
+        return not isinstance(self.encoder, OwnTokenEncoder)
 
     def key(self, choice: DataChoice) -> str:
         """Return the cache key of a data set's store; '' if its content is not known in advance."""
@@ -216,7 +221,8 @@ def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preproces
     valid = dropped = 0
     max_tokens = preprocessing.max_length if preprocessing.truncation == "error" else None
     take_unread(preprocessing.encoder)  # reset the count
-    with StoreWriter(folder, grouped=preprocessing.grouped, columns=preprocessing.columns) as writer:
+    columns, next_token = preprocessing.columns, preprocessing.next_token
+    with StoreWriter(folder, grouped=preprocessing.grouped, columns=columns, next_token=next_token) as writer:
         for raw, sequences in encode_rows(rows, preprocessing.encoder, skips, max_tokens):
             try:
                 pieces = samples_of_row(sequences, preprocessing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swift_train.sampler import rows_per_step
 from swift_train.scoring import Step
 
 if TYPE_CHECKING:
@@ -13,21 +14,18 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
     from swift_train.watchdog import WatchedTask
 
-_AT_ONCE = 32  # micro-batches between two checks for a stop request
-
 
 def evaluate(
     held: Samples, task: WatchedTask, strategy: Strategy, batches: MicroBatches, report: Report
 ) -> tuple[float, dict[str, float]] | None:
     """Return the mean loss of the rows and the task's metrics, or None if a stop request interrupted it. Collective."""
-    rows = range(len(held))
-    groups, count, total = batches.evaluation(held, rows), task.count(held, rows), 0.0
-    step = Step(strategy, task, held, rows, train=False)
-    for start in range(0, len(groups), _AT_ONCE):
+    total, done, count = 0.0, 0, task.count(held, range(len(held)))
+    for rows, micros in batches.evaluated(held, task.evaluated_together(rows_per_step(task.options, strategy))):
         if strategy.reduce(float(report.stop_requested), "max"):
             return None
-        report.progress("evaluate", start, len(groups))
-        micros = task.prepare(step, batches.collate(held, groups[start : start + _AT_ONCE]))
-        total += strategy.accumulate(micros, task, 1 / count, train=False)
-    report.progress("evaluate", len(groups), len(groups))
+        report.progress("evaluate", min(done, len(held)), len(held))
+        prepared = task.prepare(Step(strategy, task, held, rows, train=False), micros)
+        total += strategy.accumulate(prepared, task, 1 / count, train=False)
+        done += sum(len(micro.rows) for micro in micros) * strategy.data_size
+    report.progress("evaluate", len(held), len(held))
     return total, task.take_metrics(strategy)

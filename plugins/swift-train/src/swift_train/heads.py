@@ -1,7 +1,8 @@
-"""The output layer of a run's model: that of a language model, or `score`, which gives N numbers for each position.
+"""The output layer of a run's model: that of a language model; `score`, which gives N numbers for each position; or none.
 
-transformers' sequence classifiers return the numbers of one position of each padded row. Rows are concatenated in training, so the
-classifier's forward pass also takes the positions, as `logits_to_keep`. Its weights and files stay transformers'.
+transformers' sequence classifiers return the numbers of one position of each padded row, and its models without an output layer those of
+all positions. Rows are concatenated in training, so their forward pass also takes the positions, as `logits_to_keep`. Their weights and
+files stay transformers'.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from swift_core.contract import Choice, Run
 
 SCORE = "score"  # name of the output layer in transformers' decoder models
+HIDDEN = "hidden"  # no output layer, as in `TaskSpec.head`
 
 
 def head_of_task(task: Choice) -> str:
@@ -43,14 +45,14 @@ def head_of_run(run: Run) -> str:
         stored = {path: head for path, head in {**adapters, **models}.items() if head}
         asked, who = next(iter(stored.values()), ""), next(iter(stored), "")
     for path, head in stored.items():
-        if head != asked:
+        if head != asked and not (head == HIDDEN and asked and path in models):  # a new layer on a model without one
             hint = "Use the model and the task that it was trained with."
             raise UsageError(f"it has {_described(head)}, and {who} has {_described(asked)}", code="TRAIN-128", where=path, hint=hint)
     return asked
 
 
 def size_of_head(head: str) -> int:
-    """Return the numbers per sequence of a head; 0 for a language model's."""
+    """Return the numbers per sequence of a head; 0 for one that has none."""
     return int(head.partition(":")[2] or 0)
 
 
@@ -61,11 +63,16 @@ def has_score_head(model: Module) -> bool:
     return isinstance(getattr(model, SCORE, None), Module)
 
 
+def has_no_head(model: Any) -> bool:
+    """Return whether a transformers model ends with its last hidden states (AutoModel)."""
+    return bool(model.base_model_prefix) and model.base_model is model and model.get_output_embeddings() is None
+
+
 def accept_logits_to_keep(model: Any, pad_token_id: int) -> None:
-    """Let a sequence classifier's forward pass take `logits_to_keep`, and return the scores at these positions of one concatenated row.
+    """Let a forward pass take `logits_to_keep`, and return the scores or hidden states at these positions of one concatenated row.
 
     Args:
-        model: a transformers model, on any device.
+        model: a transformers model without the head of a language model, on any device.
         pad_token_id: of its tokenizer, saved in its configuration: transformers reads the score of the last other token.
 
     Raises:
@@ -73,7 +80,7 @@ def accept_logits_to_keep(model: Any, pad_token_id: int) -> None:
     """
     from torch.nn import Linear
 
-    if not isinstance(getattr(model, SCORE, None), Linear):
+    if not has_no_head(model) and not isinstance(getattr(model, SCORE, None), Linear):
         name = type(model).__name__
         raise UsageError(f"{name} has no linear output layer '{SCORE}'", code="TRAIN-129", where="model", hint="Use a decoder model.")
     model.config.get_text_config().pad_token_id = pad_token_id
@@ -86,9 +93,15 @@ def _forward(self: Any, input_ids: Tensor | None = None, *, logits_to_keep: Tens
     if logits_to_keep is None:
         return type(self).forward(self, input_ids, **arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
+    if has_no_head(self):
+        return SequenceClassifierOutput(
+            logits=type(self).forward(self, input_ids, **given).last_hidden_state.index_select(1, logits_to_keep)
+        )
     states = getattr(self, self.base_model_prefix)(input_ids=input_ids, **given).last_hidden_state
     return SequenceClassifierOutput(logits=getattr(self, SCORE)(states.index_select(1, logits_to_keep)))
 
 
 def _described(head: str) -> str:
+    if head == HIDDEN:
+        return "no head, as an embedding model"
     return f"a head of {size_of_head(head)} scores" if head else "the head of a language model"

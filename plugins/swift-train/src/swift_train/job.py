@@ -70,7 +70,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     with watchdog, ExitStack() as stack:
         callbacks.watchdog = watchdog
         callbacks.call("on_load_begin")
-        trainer = Trainer(run, options, shapes.processor, strategy, watchdog)
+        trainer = Trainer(run, task, shapes.processor, strategy, watchdog)
         report.progress("load", 0, 1)
         trainer.build()
         for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_convert.verify import limits_of
 from swift_formats.files import copy_licence
+from swift_formats.sentence_transformers import copy_pooling
 
 from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
 from swift_core.contract import Run, SwiftError, UsageError
@@ -25,7 +26,7 @@ from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
 from swift_train.devices import pick_device
-from swift_train.heads import has_score_head, head_of_run
+from swift_train.heads import head_of_run
 from swift_train.loader_record import loader_record_of
 from swift_train.merge_verification import check_divergence, check_logits, encode_prompts, max_difference, prompt_logits
 from swift_train.processors import tokenizer_of
@@ -66,7 +67,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         loaded = load_dequantized(run, quantizer_of(last), device, Path(scratch))
         report.progress("merge", 1, 4, unit="stages")
         processor = _processor(last, loaded.processor)
-        limits = {} if has_score_head(loaded.model) else limits_of(run)  # scores have no probabilities to compare on a text
+        limits = {} if head_of_run(run) else limits_of(run)  # scores and vectors have no probabilities to compare on a text
         rows = held_out_text(tokenizer_of(processor), limits["tokens"]) if limits else []
         inputs = encode_prompts(processor)
         model, folded = _fold(run, loaded.model, inputs, rows, Path(scratch))
@@ -75,6 +76,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         merged: Any = model.to(getattr(torch, dtype))
         write_model(folder, merged, processor)
         copy_licence(Path(source.path), folder)
+        copy_pooling(last, folder)
         generation = generation_facts(merged, processor)
         del loaded, model, merged  # only one model is held in memory
         report.progress("merge", 3, 4, unit="stages")

@@ -82,10 +82,10 @@ def encode_prompts(processor: Any) -> list[Tensor]:
 
 @torch.no_grad()
 def prompt_logits(model: Module, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Compute the logits of each prompt, (length, vocabulary), float32 on the CPU."""
+    """Compute the logits of each prompt, (length, vocabulary), float32 on the CPU; the hidden states of a model without a head."""
     model.eval()
     device = next(model.parameters()).device
-    return [model(input_ids=ids.to(device), use_cache=False).logits[0].float().cpu() for ids in inputs]
+    return [model(input_ids=ids.to(device), use_cache=False)[0][0].float().cpu() for ids in inputs]
 
 
 def max_difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:

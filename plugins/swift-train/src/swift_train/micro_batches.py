@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 from swift_train.batches import Micro, RowGroup, collate, max_micro_tokens, split_rows
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
 
+_AT_ONCE = 32  # micro-batches of an evaluation between two checks for a stop request
 _AHEAD = 2  # micro-batches whose media are decoded ahead within a step
 
 
@@ -64,6 +65,21 @@ class MicroBatches:
 
     def _training_groups(self, samples: Samples, rows: Sequence[int]) -> list[RowGroup]:
         return self.groups(samples, rows, len(rows) if self._options.packing else self._options.batch_size)
+
+    def evaluated(self, samples: Samples, together: int | None) -> Iterator[tuple[Sequence[int], Sequence[Micro]]]:
+        """Yield blocks of the rows of an evaluation, with this rank's micro-batches of each.
+
+        Args:
+            samples: the rows.
+            together: rows of a block; None for blocks of a few micro-batches, each with all rows.
+        """
+        every = range(len(samples))
+        if together is None:
+            groups = self.evaluation(samples, every)
+            yield from ((every, self.collate(samples, groups[at : at + _AT_ONCE])) for at in range(0, len(groups), _AT_ONCE))
+            return
+        for rows in (every[start : start + together] for start in range(0, len(samples), together)):
+            yield rows, self.collate(samples, self.evaluation(samples, rows))
 
     def evaluation(self, samples: Samples, rows: Sequence[int]) -> list[RowGroup]:
         """Return the rows of each of this rank's micro-batches for an evaluation."""

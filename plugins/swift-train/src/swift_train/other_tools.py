@@ -76,7 +76,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "freeze_vit": "Only text is trained, so the image encoder can't learn: leave it out.",
     "freeze_aligner": "Only text is trained, so the aligner can't learn: leave it out.",
     "freeze_llm": "Only text is trained: without the language model nothing would learn. Use --tuner freeze to train a part of it.",
-    "task_type": "Classifiers and regressions are trained by swift seq-cls; embeddings and rerankers are not trained here.",
+    "task_type": "Each task is a verb: swift seq-cls, swift embedding, swift rm, swift dpo, …; see swift --help.",
     "loss_type": "This task has one loss; those of sft, pretrain, dpo and cpo have names.",
     "problem_type": "Classifiers are trained by swift seq-cls.",
     "temperature": "Nothing is generated during training.",

@@ -39,6 +39,7 @@ TRAIN = VerbSpec(
     spellings=SPELLINGS,
     ignored=IGNORED,
     unsupported=UNSUPPORTED,
+    rewrite=Ref("swift_train.task_type:rewrite"),
 )
 
 LOAD = VerbSpec(

@@ -28,8 +28,8 @@ class Loading:
     """How a model is loaded. A dataclass, so that it can grow without breaking the loaders there are.
 
     `device` is "cpu", "cuda", "meta" (shapes only), …; `dtype` "float32", "bfloat16", "float16"; `arguments` come from a load-time
-    quantizer; `trust_remote_code` is true where the user has named this very repository and revision as trusted. `head` is the number of
-    scores per sequence that the output layer gives, instead of the logits of the next token; a new layer is drawn from torch's generator.
+    quantizer; `trust_remote_code` is true where the user has named this very repository and revision as trusted. `head` is the output
+    layer, as in `TaskSpec.head`; a new one is drawn from torch's generator.
     """
 
     device: str
@@ -37,7 +37,7 @@ class Loading:
     attention: str = "auto"  # implementation of attention; auto: the library's choice
     trust_remote_code: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    head: int = 0
+    head: str = ""
 
 
 class Loader(Protocol):

@@ -108,7 +108,8 @@ def isolation_of(
     ):
         return one_by_one(ONE_ROW)
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
-    tokens = {token for place in range(min(len(first), _SAMPLED_ROWS)) for token in first[place].ids.tolist()}
+    parts = (part for place in range(min(len(first), _SAMPLED_ROWS)) for part in first.sequences(place))
+    tokens = {token for part in parts for token in part.ids.tolist()}
     lengths = [int(samples.lengths.max()) for samples in (*known, heldout) if samples is not None]
     longest = max(lengths) if known else longest
     seen = next((samples for samples in (first, heldout) if samples is not None and samples.media_counts.any()), None)

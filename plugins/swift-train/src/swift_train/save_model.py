@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from swift_core.contract import Run
-from swift_train.heads import accept_logits_to_keep, has_score_head
+from swift_train.heads import accept_logits_to_keep, has_no_head, has_score_head
 from swift_train.template_facts import generation_config
 
 
@@ -32,7 +32,7 @@ def unquantized_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = No
     fresh = type(model)(config).to(model.dtype)
     fresh.load_state_dict(weights or model.state_dict())
     fresh.generation_config = model.generation_config
-    if has_score_head(fresh):
+    if has_score_head(fresh) or has_no_head(fresh):
         accept_logits_to_keep(fresh, config.get_text_config().pad_token_id)
     return fresh.to(model.device).eval()
 

@@ -49,10 +49,12 @@ class LastToken(Tokeniser):
 class ConversationEncoder(TemplateEncoder):
     """Encode whole conversations, with the tokens that the chat template renders; a base class."""
 
+    marks = "last token"
+
     def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: RowMedia | None) -> None:
         text_only = RowMedia(media.folder if media else None)  # a head of scores is on a language model alone
         super().__init__(LastToken(tokenizer), options, MaskOptions(turns="everything"), stops, text_only)
-        self.settings = {**self.settings, "scored": "last token"}
+        self.settings = {**self.settings, "scored": self.marks}
 
     def text(self, row: ChatRow, columns: tuple[float, ...] = ()) -> SupervisedText:
         """Return the text of a conversation, with columns."""

@@ -46,10 +46,12 @@ class StoreWriter:
         folder: an empty folder.
         grouped: the sequences of a row are one sample.
         columns: names of the numbers that each sequence has beside its tokens.
+        next_token: the token after an output is supervised, so that a sequence's first token can't be; else the output's own token.
     """
 
-    def __init__(self, folder: Path, *, grouped: bool = False, columns: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, *, grouped: bool = False, columns: Sequence[str] = (), next_token: bool = True) -> None:
         self.folder, self._form = folder, {"grouped": grouped, "columns": list(columns)}
+        self._next_token = next_token
         self.samples = self.tokens = self._media_bytes = 0
         self._out: dict[str, IO[bytes]] = {name: (folder / f"{name}.bin").open("wb") for name in _TYPES}
         self._hashes = {name: hashlib.sha256() for name in _HASHED}
@@ -66,7 +68,7 @@ class StoreWriter:
             out.close()
 
     def add(self, encoded: Encoded, file: str, row: int) -> None:
-        """Append a sequence of a row of a file. Its first token is never supervised, since no token precedes it.
+        """Append a sequence of a row of a file.
 
         Raises:
             UsageError: the data set has more than 256 different loss weights.
@@ -74,7 +76,8 @@ class StoreWriter:
         codes = np.zeros(len(encoded.ids), np.uint8)
         for start, stop, weight in encoded.spans:
             codes[start:stop] = self._code(weight)
-        codes[:1] = 0
+        if self._next_token:
+            codes[:1] = 0  # no output precedes the first token
         self.samples += 1
         self.tokens += len(encoded.ids)
         number = self._files.setdefault(file, len(self._files))

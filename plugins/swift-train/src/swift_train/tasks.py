@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from swift_data.rows import ChatRow, TextRow, normalise
@@ -85,6 +86,17 @@ class GroupedEncoder(Encoder, Protocol):
     columns: tuple[str, ...]
 
 
+@runtime_checkable
+class OwnTokenEncoder(Encoder, Protocol):
+    """An encoder that marks the tokens whose own outputs are used, not those after an output.
+
+    Attributes:
+        marks: what the outputs are used for, in a few words.
+    """
+
+    marks: str
+
+
 class Loss(NamedTuple):
     """The sum of the weighted losses of a micro-batch, float32, and metrics by name, each as a sum and the count it is a mean over."""
 
@@ -147,6 +159,14 @@ class LossTask(Protocol):
         """Return the micro-batches of a step with more columns, computed by forward passes without gradients. Collective."""
         ...
 
+    def evaluated_together(self, per_step: int) -> int | None:
+        """Return how many held-out rows `prepare` must get at once; None for any number. `per_step` are the rows of a training step."""
+        ...
+
+    def write_files(self, folder: Path, model: Any) -> None:
+        """Add files of the task to a checkpoint that is being written; `folder` has those of `model`, the transformers model."""
+        ...
+
 
 class NextToken:
     """Next-token prediction; logits are computed only at supervised positions, (supervised, vocabulary)."""
@@ -164,6 +184,13 @@ class NextToken:
     def prepare(self, step: Step, micros: Sequence[Micro]) -> Sequence[Micro]:
         """Return the micro-batches unchanged."""
         return micros
+
+    def evaluated_together(self, per_step: int) -> int | None:
+        """Return None: nothing is computed from several rows."""
+        return None
+
+    def write_files(self, folder: Path, model: Any) -> None:
+        """Add nothing."""
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from swift_train.options import TrainOptions
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
     from swift_train.stream import Stream
+    from swift_train.tasks import LossTask
     from swift_train.watchdog import Watchdog
 
 # options that determine the number of steps and rows per step, which the loop compares itself
@@ -45,11 +45,12 @@ class Trainer:
     module: Module
     optimizer: Optimizer
 
-    def __init__(self, run: Run, options: TrainOptions, processor: Any, strategy: Strategy, watchdog: Watchdog) -> None:
-        self.run, self.options, self.processor, self.strategy, self.watchdog = run, options, processor, strategy, watchdog
+    def __init__(self, run: Run, task: LossTask, processor: Any, strategy: Strategy, watchdog: Watchdog) -> None:
+        self.run, self.task, self.processor, self.strategy, self.watchdog = run, task, processor, strategy, watchdog
         self.tuner = run.part("tuner").build()
         self.adapter = registry().spec(run.part("tuner"), TunerSpec).trains == "adapter"
-        self.rate = peak_learning_rate(options.learning_rate, adapter=self.adapter)
+        self.options = task.options
+        self.rate = peak_learning_rate(self.options.learning_rate, adapter=self.adapter)
 
     def build(self) -> None:
         """Let the strategy build the model and its optimizer."""
@@ -103,6 +104,7 @@ class Trainer:
 
         def describe(partial: Path) -> None:
             self.processor.save_pretrained(partial)
+            self.task.write_files(partial, inner_model(self.module))
             write_manifest(partial, self._manifest(figures))
 
         self._write(folder, describe, overwrite=bool(self.run.options.get("overwrite")))

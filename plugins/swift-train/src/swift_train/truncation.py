@@ -20,13 +20,14 @@ def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -
     Raises:
         UsageError: the row is too long, or has no supervised token.
     """
+    first = int(preprocessing.next_token)
     cut = [(encoded, list(truncate(encoded, preprocessing.truncation, preprocessing.max_length))) for encoded in sequences]
     pieces = [piece for _, part in cut for piece in part]
     if any(encoded.media and not part for encoded, part in cut):
         return []
     if preprocessing.grouped and not all(part for _, part in cut):
         pieces = []
-    if not all(map(_is_supervised, pieces)) or (not pieces and preprocessing.truncation != "drop"):
+    if not all(_is_supervised(piece, first) for piece in pieces) or (not pieces and preprocessing.truncation != "drop"):
         raise UsageError(
             "no token of this row is supervised", code="TRAIN-078", hint="Check that it has an answer, within max_length tokens."
         )
@@ -73,5 +74,6 @@ def too_long(count: str, max_length: int) -> UsageError:
     )
 
 
-def _is_supervised(encoded: Encoded) -> bool:
-    return any(span.stop > max(span.start, 1) for span in encoded.spans)
+def _is_supervised(encoded: Encoded, first: int = 1) -> bool:
+    """Return whether a token from index `first` on is supervised."""
+    return any(span.stop > max(span.start, first) for span in encoded.spans)

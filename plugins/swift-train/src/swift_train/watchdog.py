@@ -150,7 +150,7 @@ class WatchedTask:
     def __init__(self, task: LossTask, watchdog: Watchdog) -> None:
         self._task, self._watchdog = task, watchdog
         self.options, self.truncation, self.encoder, self.reference = task.options, task.truncation, task.encoder, task.reference
-        self.count, self.prepare = task.count, task.prepare
+        self.count, self.prepare, self.evaluated_together = task.count, task.prepare, task.evaluated_together
         self._metrics: dict[str, list[float]] = {}
 
     def forward(self, model: Module, micro: Micro) -> Tensor:

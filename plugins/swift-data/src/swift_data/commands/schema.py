@@ -8,7 +8,7 @@ import click
 
 from swift_core.contract import TaskSpec, UsageError, suggestion
 
-KINDS = ("chat", "text", "preference", "label", "prompt")
+KINDS = ("chat", "text", "preference", "label", "prompt", "retrieval")
 
 
 @click.command("schema", short_help="Print the JSON Schema of the rows that a task accepts.")

@@ -1,8 +1,8 @@
 """Dataset rows: recognised by their fields, validated, and normalised to the few row types that tasks train on.
 
-A task declares the kinds of row it accepts ("chat", "text", "preference", "label", "prompt"). Whatever the source format, messages are
-returned in OpenAI's format and media as absolute paths or URLs. Nothing is dropped or repaired silently: a row that is not understood is
-refused with its file, row number and JSON path; fields that are not used are listed in the row's `unread`.
+A task declares the kinds of row it accepts ("chat", "text", "preference", "label", "prompt", "retrieval"). Whatever the source format,
+messages are returned in OpenAI's format and media as absolute paths or URLs. Nothing is dropped or repaired silently: a row that is not
+understood is refused with its file, row number and JSON path; fields that are not used are listed in the row's `unread`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from swift_data.rows.forms import KNOWN, LABELS, Form, base_form, form_of, way_o
 from swift_data.rows.lost import refuse_lost
 from swift_data.rows.media_marks import FIELDS, place_media
 from swift_data.rows.preferences import preference
+from swift_data.rows.retrieval import retrieval
 from swift_data.rows.tool_calls import tools_of
 from swift_data.rows.turns import check_end, check_turns
 from swift_data.rows.values import Wrong, kind_of, text_of
@@ -31,6 +32,7 @@ __all__ = [
     "LabelRow",
     "PreferenceRow",
     "PromptRow",
+    "RetrievalRow",
     "Row",
     "RowError",
     "TextRow",
@@ -45,6 +47,7 @@ _LEARNED_BY = {
     "chat": 'swift sft trains on chat rows. A text row looks like {"text": "…"}.',
     "preference": "Preference tasks (DPO and similar) train on such rows.",
     "label": "KTO and classifiers train on such rows.",
+    "retrieval": "Embedding models and rerankers train on such rows.",
     "prompt": "Tasks with rollouts train on such rows; for the others, add the answer.",
 }
 Tools = tuple[Mapping[str, Any], ...] | None
@@ -109,7 +112,16 @@ class PromptRow(Read):
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-Row = ChatRow | TextRow | PreferenceRow | LabelRow | PromptRow
+@dataclass(frozen=True, slots=True)
+class RetrievalRow(Read):
+    """A query with documents, and the label of each: 1 for a relevant one, 0 for another one, or a degree of relevance or similarity."""
+
+    query: str  # the text of the query
+    documents: tuple[str, ...]  # the texts of the documents, the relevant ones first if they have no other labels than 1 and 0
+    labels: tuple[float, ...]  # of each document
+
+
+Row = ChatRow | TextRow | PreferenceRow | LabelRow | PromptRow | RetrievalRow
 
 
 class RowError(UsageError):
@@ -152,6 +164,8 @@ def canonical(row: Row) -> dict[str, Any]:
     """Return the row as a JSON object in the canonical format of its kind; `normalise` turns it back into the same row."""
     if isinstance(row, TextRow):
         return {"text": row.text}
+    if isinstance(row, RetrievalRow):
+        return {"query": row.query, "documents": list(row.documents), "labels": list(row.labels)}
     around: dict[str, Any] = {"tools": [dict(tool) for tool in row.tools]} if row.tools else {}
     if row.variables:
         around["chat_template_kwargs"] = dict(row.variables)
@@ -166,6 +180,8 @@ def canonical(row: Row) -> dict[str, Any]:
 def _row(data: Fields, form: Form, folder: Path | None) -> Row:
     if form.kind == "text":
         return TextRow(_text(data))
+    if form.kind == "retrieval":
+        return RetrievalRow(*retrieval(data))
     tools, variables = tools_of(data), variables_of(data)
     if form.kind == "preference":
         prompt, chosen, rejected = preference(data, form.name, folder)

@@ -13,6 +13,7 @@ from typing import Any
 
 from swift_core.contract import suggestion
 from swift_data.rows.conversations import ANSWERS
+from swift_data.rows.retrieval import is_retrieval
 from swift_data.rows.values import Wrong, decoded, kind_of
 
 PAIRS = ("chosen", "rejected")
@@ -20,7 +21,7 @@ REJECTED = ("rejected_response", "rejected_messages")
 LABELS = ("label", "kto_tag")
 KNOWN = (
     "messages; conversations; instruction, output; query, response; prompt, completion; text; prompt alone; "
-    "chosen, rejected (or messages, rejected_response) for preferences; any of them with label"
+    "chosen, rejected (or messages, rejected_response) for preferences; query, positive, negative; any of them with label"
 )
 # Other tools' names of a prompt and of its answer, the least ambiguous first.
 _QUESTIONS = (*ANSWERS, "question", "problem", "Question", "input", "user")
@@ -109,6 +110,8 @@ def _forms(data: Mapping[str, Any]) -> Iterator[Form]:
     if form := _preference(data, keys):
         yield form
         return
+    if found := is_retrieval(data, keys):
+        yield Form("retrieval", "retrieval", f"it has a query and '{found}'")
     label = next((key for key in LABELS if key in keys), "")
     if not label:
         yield from _plain(data, keys)

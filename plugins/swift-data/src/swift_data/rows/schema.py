@@ -71,6 +71,7 @@ _DEFINITIONS: Mapping[str, _Schema] = {
         "anyOf": [{"type": ["string", "null"]}, ref("file"), {"type": "array", "items": {"anyOf": [_TEXT, ref("file")]}}],
     },
     "file": {"type": "object", "anyOf": [{"required": [name]} for name in ("path", "url", "bytes")]},
+    "texts": {"description": "Text, or a list of texts.", "anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
     "label": {
         "description": "The label: true or false, a number, text, or a list of them.",
         "type": ["boolean", "number", "string", "array"],

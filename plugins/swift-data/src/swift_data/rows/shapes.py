@@ -179,6 +179,33 @@ SHAPES = (
         [{"conversations": [{"from": "human", "value": "What is 6 x 7?"}], "solution": "42"}],
         _AROUND,
     ),
+    Shape(
+        "retrieval",
+        "retrieval",
+        "A query with relevant documents, and others that are not (negative, negative_1, …); or a pair with a label of its similarity.",
+        {"query": _TEXT, "positive": ref("texts")},
+        [
+            {"query": "What is 6 x 7?", "positive": "Six times seven is 42.", "negative": ["Six plus seven is 13."]},
+            {"query": "It rains.", "positive": "It is raining.", "label": 0.9},
+        ],
+        ("system",),
+    ),
+    Shape(
+        "retrieval",
+        "retrieval",
+        "The same as messages.",
+        {"messages": ref("messages"), "positive_messages": {"type": "array"}},
+        [{"messages": [_USER], "positive_messages": [[_GOOD]], "negative_messages": [[_BAD]]}],
+        ("system",),
+    ),
+    Shape(
+        "retrieval",
+        "retrieval",
+        "A query with documents, and a label of the relevance of each.",
+        {"query": _TEXT, "documents": {"type": "array", "items": _TEXT}, "labels": {"type": "array", "items": {"type": "number"}}},
+        [{"query": "What is 6 x 7?", "documents": ["Six times seven is 42.", "42", "It rains."], "labels": [2, 1, 0]}],
+        ("system",),
+    ),
     Shape("prompt", "prompt", "A prompt alone, as `query`.", {"query": _TEXT}, [{"query": "What is 6 x 7?"}], _PAIR),
     Shape(
         "prompt",

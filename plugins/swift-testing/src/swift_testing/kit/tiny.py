@@ -28,7 +28,10 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "preference": {"messages": QUESTION, "chosen": _CHAT[1:], "rejected": [{"role": "assistant", "content": "It is in the question."}]},
     "label": {"messages": _CHAT, "label": True},
     "prompt": {"messages": QUESTION},
+    "retrieval": {"query": QUESTION[0]["content"], "positive": "The capital of France is Paris.", "negative": ["It is in the question."]},
 }
+BAD = {"messages": [*QUESTION, {"role": "assistant", "content": "It is in the question."}], "label": False}
+"""A row of the kind label with another label: equal rows with equal labels have nothing to learn."""
 
 
 def base(folder: Path, **arguments: Any) -> Module:

@@ -65,7 +65,8 @@ def check_loss_decreases(subject: Subject) -> None:
     if not subject.spec.trainer.startswith("swift_train."):
         raise Skip("it has its own trainer")
     training = library("swift_train.testing")
-    rows = training.write_rows(subject.folder / "rows.jsonl", [tiny.ROWS[subject.spec.rows[0]]] * 8)
+    kind = subject.spec.rows[0]
+    rows = training.write_rows(subject.folder / "rows.jsonl", [tiny.ROWS[kind], tiny.BAD if kind == "label" else tiny.ROWS[kind]] * 4)
     run = training.training_run(
         subject.tiny_model, rows, task=subject.spec.name, tuner="full", max_steps=6, batch_size=4, learning_rate=3e-3, warmup_ratio=0.0
     )

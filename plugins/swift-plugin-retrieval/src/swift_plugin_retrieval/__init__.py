@@ -1,0 +1,39 @@
+"""Embedding models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from swift_core import hookimpl
+from swift_core.contract import Ref, TaskSpec
+
+if TYPE_CHECKING:
+    from swift_core.contract import Settings, VerbSpec
+
+
+@hookimpl
+def swift_tasks() -> list[TaskSpec]:
+    """Register the tasks."""
+    return [
+        TaskSpec(
+            name="embedding",
+            summary="Train an embedding model on queries with documents, or on pairs with a similarity",
+            also=("embed",),
+            rows=("retrieval",),
+            factory=Ref("swift_plugin_retrieval.embedding:Embedding"),
+            options=Ref("swift_plugin_retrieval.options:EmbeddingOptions"),
+            trainer=Ref("swift_train.job:train"),
+            inspector=Ref("swift_train.inspection:Inspector"),
+            loss_scope="step",
+            head="hidden",
+        )
+    ]
+
+
+@hookimpl
+def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterable[str]:
+    """Apply ms-swift's environment variables of losses."""
+    from swift_plugin_retrieval import launch_variables
+
+    return list(launch_variables.apply(verb, settings, environment))
