@@ -20,8 +20,12 @@ _VARIABLES = ("COLUMNS", "LANG", "LC_ALL", "SWIFT_BLOCK_PLUGINS", "SWIFT_LOCAL_P
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. `swift` alone in a terminal is the command that an installed plugin names (entry points `swift.alone`)."""
     interrupts.arm()
+    if not sys.argv[1:] and sys.stdin.isatty() and sys.stdout.isatty():
+        from swift_core.plugins import entry_points
+
+        sys.argv += [point.name for point in entry_points("swift.alone")][:1]
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         with suppress(BrokenPipeError):
             sys.stdout.write(_help() + "\n")

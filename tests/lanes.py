@@ -31,12 +31,14 @@ LANES = {
     "offline": Lane(12, "every verb on the real model, and the quickstart from a bundle, in a network namespace with the loopback alone"),
     "openvino": Lane(2, "the real model served by OpenVINO; after swift env create openvino"),
     "parallel": Lane(20, "every strategy, tuner and task on 1, 2 and 4 processes; writes reference/parallel.md"),
+    "plan": Lane(4, "the traced peak of 32 training steps against torch's, in float32 and bfloat16; sharding over four processes"),
     "plugins": Lane(10, "each kind of swift plugins new, installed by pip, with its tests and checks; the tutorial as it is written"),
     "quantize": Lane(18, "the real model by llm-compressor, GPTQModel and AutoAWQ; after swift env create"),
     "ray": Lane(2, "a run as workers of Ray Train; in an environment with swift-plugin-ray[engine]"),
     "sandbox": Lane(2, "the 164 problems of HumanEval, executed in the sandbox"),
     "serve": Lane(4, "10,000 requests to the embedded server leave nothing behind; the real model, sixteen at once"),
     "train": Lane(4, "the 20 losses that ms-swift, LLaMA-Factory and TRL give on the same job"),
+    "web": Lane(4, "the page in chromium: from the data to a merged model, killed in between; every page in both themes and on a phone"),
     "vllm": Lane(3, "the real model served by vLLM; after swift env create vllm"),
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from swift_testing.hugging_face import COMMIT, HuggingFaceServer
+from swift_testing.rig import write_tiny_model
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.manifest import Manifest, write_manifest
@@ -73,6 +74,21 @@ def test_the_identity_of_a_downloaded_checkpoint_reads_no_weights(swift, hub, mo
     hashed = Checkpoint.at(folder).hash()
     assert hashed
     assert sum(read) == 2, "only the two bytes of adapter_config.json are read"
+
+
+def test_a_plan_downloads_no_weights(swift, hub, tmp_path):
+    """Headers by range requests, and the small files; the weight file that stands for it has its size, and takes no space."""
+    model = write_tiny_model(tmp_path / "model", vocab_size=40_000)
+    hub.repositories["org/model"] = {path.name: path.read_bytes() for path in model.iterdir()}
+    weights = (model / "model.safetensors").stat().st_size
+    assert weights > 10_000_000
+    planned = swift("plan", "sft", "hf:org/model", "--device", "rtx3090", "--no-trace", "--json")
+    assert planned.code == 0, planned.err
+    found = json.loads(planned.out)
+    assert found["model"] == "hf:org/model"
+    assert found["disk"]["download"] == pytest.approx(weights, rel=0.01)
+    assert found["phases"][0]["parts"]["weights"] == pytest.approx(weights, rel=0.01)
+    assert hub.sent < weights / 10
 
 
 def test_a_hash_that_a_hub_states_is_remembered(tmp_path, monkeypatch):

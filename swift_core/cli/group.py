@@ -97,7 +97,7 @@ def _unknown(name: str) -> UsageError:
     metavar="FILE.py",
     is_eager=True,
     expose_value=False,
-    callback=lambda _ctx, _param, files: _use(files),
+    callback=lambda _ctx, _param, files: local.use(files, where="--plugin"),
     help="Load this file as a plugin too, for a quick try; repeatable.",
 )
 @click.option("--trace", is_flag=True, help="Write each import and each hook call of a plugin to stderr, with its time.")
@@ -193,8 +193,3 @@ def _from_click(error: click.ClickException) -> SwiftError:
         given = re.match(r"'(.*)' is not one of", error.message or "")
         hint = f"{suggestion(given[1], error.param.type.choices)} {hint}".strip() if given else hint
     return UsageError(" ".join(error.format_message().split()), code="CLI-004", hint=hint)  # click lists choices over many lines
-
-
-def _use(files: Sequence[str]) -> None:
-    if files:
-        local.use(files, where="--plugin")

@@ -2,7 +2,7 @@ from swift_core.options.common import (
     ENVS as ENVS, AdapterOptions as AdapterOptions, EngineOptions as EngineOptions, HubOptions as HubOptions,
     ModelOptions as ModelOptions, RunOptions as RunOptions,
 )  # fmt: skip
-from swift_core.options.flags import Flag as Flag
+from swift_core.options.flags import Flag as Flag, flags_for as flags_for
 from swift_core.options.foreign_keys import adopt as adopt
 from swift_core.options.keywords import settings_of as settings_of
 from swift_core.options.model import (

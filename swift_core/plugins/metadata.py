@@ -19,7 +19,7 @@ from typing import Any
 from swift_core.system import paths
 
 VERBS = "swift.verbs"
-GROUPS = ("swift.plugins", VERBS, "swift.commands", "swift.commands.plugins")
+GROUPS = ("swift.plugins", VERBS, "swift.commands", "swift.commands.plugins", "swift.alone")
 _SETTLED = 2.0  # seconds: a folder that changed just now may be in the middle of an installation, so it is not kept
 
 
@@ -57,7 +57,7 @@ def blocked() -> set[str]:
 
 def entry_points(group: str) -> list[Point]:
     """Those of one of our groups, in the order of `sys.path`; of two distributions with one name the first counts, as for imports."""
-    file = paths.cache_dir("entry-points-2.json")
+    file = paths.cache_dir("entry-points-3.json")
     known, fresh = _read(file), {}
     points: list[Point] = []
     owners: dict[str, str] = {}  # distribution → the folder that has it

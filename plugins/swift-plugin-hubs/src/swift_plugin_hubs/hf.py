@@ -57,6 +57,29 @@ class HuggingFaceHub:
             )
         return Path(folder)
 
+    def headers(self, reference: Reference) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return the headers of the safetensors files of a commit, by file, read by range requests; empty if it has none.
+
+        Raises:
+            UsageError: no such repository or revision, gated, or offline.
+            SwiftError: the network failed.
+        """
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import NotASafetensorsRepoError
+
+        with _explained(reference):
+            try:
+                found = HfApi().get_safetensors_metadata(reference.name, revision=reference.revision or None)
+            except NotASafetensorsRepoError:
+                return {}
+        return {
+            name: {
+                tensor: {"dtype": info.dtype, "shape": list(info.shape), "data_offsets": list(info.data_offsets)}
+                for tensor, info in file.tensors.items()
+            }
+            for name, file in found.files_metadata.items()
+        }
+
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
         """Upload all files of a folder as one commit, creating the repository if needed, and return the commit's URL.
 

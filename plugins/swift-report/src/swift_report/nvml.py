@@ -1,4 +1,4 @@
-"""NVIDIA's management library (NVML), by ctypes: names of the GPUs, and the energy that they have used. Empty without the driver."""
+"""NVIDIA's management library (NVML), by ctypes: names, memory and energy of the GPUs. Empty without the driver."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def names() -> list[str]:
             name = ctypes.create_string_buffer(_NAME_LENGTH)
             if library.nvmlDeviceGetName(device, name, _NAME_LENGTH) == 0:
                 found.append(name.value.decode(errors="replace"))
+    return found
+
+
+def memory() -> list[tuple[str, int, int]]:
+    """Return name, bytes of memory and bytes that are free of each GPU."""
+    found = []
+    with _devices() as (library, devices):
+        for device in devices:
+            name, figures = ctypes.create_string_buffer(_NAME_LENGTH), (ctypes.c_ulonglong * 3)()  # total, free, used
+            if library.nvmlDeviceGetName(device, name, _NAME_LENGTH) == 0 and library.nvmlDeviceGetMemoryInfo(device, figures) == 0:
+                found.append((name.value.decode(errors="replace"), int(figures[0]), int(figures[1])))
     return found
 
 

@@ -24,6 +24,7 @@ class HuggingFaceServer:
         private: the private repositories.
         requests: the received requests, as (method, path).
         tokens: the tokens that were sent.
+        sent: the bytes of files that were sent.
     """
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class HuggingFaceServer:
     requests: list[tuple[str, str]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    sent: int = 0
 
     def __enter__(self) -> Self:
         owner = self
@@ -112,13 +114,19 @@ class HuggingFaceServer:
 
     def _file(self, request: BaseHTTPRequestHandler, data: bytes) -> None:
         digest = (hashlib.sha256 if len(data) > _LARGE else hashlib.sha1)(data).hexdigest()
-        headers = {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT, "Content-Length": str(len(data))}
-        request.send_response(200)
+        headers = {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT}
+        first, _, last = request.headers.get("Range", "").removeprefix("bytes=").partition("-")
+        if part := first.isdigit():
+            whole, data = len(data), data[int(first) : int(last or len(data)) + 1]
+            headers["Content-Range"] = f"bytes {first}-{int(first) + len(data) - 1}/{whole}"
+        headers["Content-Length"] = str(len(data))
+        request.send_response(206 if part else 200)
         for key, value in headers.items():
             request.send_header(key, value)
         request.end_headers()
         if request.command == "GET":
             request.wfile.write(data)
+            self.sent += len(data)
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:

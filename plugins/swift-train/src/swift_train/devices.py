@@ -53,6 +53,17 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def memory_figures(device: torch.device) -> dict[str, int]:
+    """Return the peak bytes of memory for the figures of a run; on an accelerator also what torch reserved, and the context beside that."""
+    figures, module = {"memory_peak": peak_memory(device)}, None if device.type == "cpu" else torch.get_device_module(device)
+    if module is not None and hasattr(module, "max_memory_reserved"):
+        figures["memory_reserved"] = int(module.max_memory_reserved(device))
+        if hasattr(module, "mem_get_info"):
+            free, total = module.mem_get_info(device)  # other processes of the device are counted too
+            figures["memory_context"] = max(0, int(total - free) - int(module.memory_reserved(device)))
+    return figures
+
+
 def pick_dtype(name: str, device: str, stored: str) -> str:
     """Return the dtype of the weights: for `auto` the checkpoint's dtype if the device computes it natively, else the nearest one it does.
 

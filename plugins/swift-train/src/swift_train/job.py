@@ -17,6 +17,7 @@ from swift_train.callbacks import Callbacks
 from swift_train.checkpoints import recovery_hint
 from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
+from swift_train.devices import memory_figures
 from swift_train.disk_space import check_disk_space
 from swift_train.loop import Loop
 from swift_train.masks import pieces
@@ -101,7 +102,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             add_columns(samples, loop.task, strategy, loop.batches, partial(report.progress, what, unit="rows"))
         trainer.prepare(loop.total, resuming=resume is not None)
         check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
-        figures = loop.run(resume)
+        figures = {**loop.run(resume), **memory_figures(strategy.device)}
         out, written = output_path(run, report.folder), loop.last
         if options.load_best_model_at_end and (best := loop.best()):
             report.note(f"The output is the model of {best.name}, the best by {options.metric_for_best_model}.")

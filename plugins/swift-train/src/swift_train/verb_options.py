@@ -34,5 +34,7 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
         "callback: --callback wandb:project=NAME.",
         affects_result=False,
     )
+    plan: bool = option(True, "Compute the plan of memory, disk and time, and refuse a run that can't fit.", affects_result=False)
+    force: bool = option(False, "Start the run even if its plan does not fit.", affects_result=False)
     processes: int = option(1, "Processes per node.", ge=1, also=("nproc_per_node", "num_gpus"))
     nodes: int = option(1, "Number of nodes.", ge=1, also=("nnodes", "num_nodes"))

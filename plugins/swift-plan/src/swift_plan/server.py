@@ -1,0 +1,71 @@
+"""The process behind `swift_plan.client.Tracer`: JSON lines in, JSON lines out, until its input is closed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from swift_core.contract import Run
+from swift_core.plugins import local
+
+_SAMPLED = 256  # rows that are encoded
+
+
+def main() -> None:
+    """Answer requests."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not stand in an answer
+    for line in sys.stdin:
+        try:
+            answer = _answer(json.loads(line))
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+        channel.write(json.dumps(answer) + "\n")
+        channel.flush()
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    if request["do"] == "measure":
+        from swift_plan.speed import measure
+
+        return dict(measure())
+    run = Run.from_json(request["run"])
+    local.use(run.plugins, where="plugins")
+    if request["do"] == "rows":
+        return _rows(run)
+    from swift_plan.tracing import trace
+    from swift_plan.workload import Workload
+
+    return trace(run, Workload.from_json(request["work"]), request["dtype"]).to_json()
+
+
+def _rows(run: Run) -> dict[str, Any]:
+    """Return the longest of the first rows in tokens, the fraction that is supervised, and the number of all rows."""
+    from itertools import islice
+
+    from swift_data.reading import Skips, raw_rows
+
+    from swift_core.contract import Ref, TaskSpec
+    from swift_core.plugins import registry
+
+    inspector = registry().spec(run.part("task"), TaskSpec).inspector
+    if inspector is None or not run.datasets:
+        raise ValueError("the task has no inspector of rows")
+    inspect: Any = Ref(inspector).load()(run)
+    longest = tokens = supervised = count = 0
+    for choice in run.datasets:
+        reading = run.options.get("data", {})
+        count += sum(1 for _ in raw_rows(choice, reading))
+        for _, measured in inspect.measure(islice(raw_rows(choice, reading), _SAMPLED), Skips(reading)):
+            longest = max(longest, sum(measured.lengths))
+            tokens += sum(measured.lengths)
+            supervised += measured.supervised
+    return {"longest": longest, "supervised": supervised / max(1, tokens), "count": count}
+
+
+if __name__ == "__main__":
+    main()

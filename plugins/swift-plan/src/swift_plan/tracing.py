@@ -1,0 +1,253 @@
+"""Trace two training steps and an evaluation of a run on fake tensors, with the run's own task, tuner, optimizer and strategy.
+
+The second step is what all later ones need: the optimizer's state is there. Nothing is allocated, and nothing is computed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import torch
+from swift_train import row_attention
+from swift_train.adapters import inner_model
+from swift_train.build import attach, base_of, load_with
+from torch import Tensor
+from torch.nn import Module
+
+from swift_core.checkpoints import family_of
+from swift_core.contract import ParallelSpec, Run, TunerSpec, UsageError
+from swift_core.plugins import registry
+from swift_plan.blocks import block_list, counts, cut, index_of
+from swift_plan.fakes import faking, make_fake, micro_batch, of_optimizer
+from swift_plan.formula import bits_of
+from swift_plan.ledger import Ledger
+from swift_plan.packed import pack
+from swift_plan.trace import Peak, Trace, Work
+
+if TYPE_CHECKING:
+    from swift_train.batches import Micro
+    from swift_train.strategy import Strategy
+    from torch.optim import Optimizer
+
+    from swift_core.contract import ModelFamily
+    from swift_plan.workload import Workload
+
+_STRATEGIES = ("ddp", "fsdp")  # torch's own, which run on fake tensors
+_PASSES = 2  # passes of a step that are traced; more have the same peak
+
+
+def trace(run: Run, work: Workload, dtype: str) -> Trace:
+    """Trace a run's step; a model of many equal blocks is traced with two smaller numbers of them.
+
+    Args:
+        run: the run, on any device.
+        work: its largest pass.
+        dtype: of the loaded weights.
+    """
+    if run.part("parallel").name not in _STRATEGIES and run.workers > 1:
+        raise UsageError(f"the strategy '{run.part('parallel').name}' needs its processes", code="PLAN-012", where="parallel")
+    if run.part("parallel").name not in _STRATEGIES:  # one process: what each of them does without others
+        run = replace(run, parts={**run.parts, "parallel": registry().choose("parallel", _STRATEGIES[0])})
+    run = replace(run, adapters={}, options={**run.options, "device": "cpu", "dtype": dtype})
+    family = family_of(base_of(run))
+    model = _loaded(run, family, dtype)
+    found = block_list(model, family.blocks)
+    pair = counts(list(found[2]), model.config.get_text_config()) if found else None
+    if found is None or pair is None:
+        return _traced(run, family, model, work)
+    few, more = pair
+    cut(model, family.blocks, more)
+    larger = _traced(run, family, model, work)
+    smaller_model = _loaded(run, family, dtype)
+    cut(smaller_model, family.blocks, few)
+    return extended(_traced(run, family, smaller_model, work), larger, (len(found[2]) - few) / (more - few))
+
+
+def extended(small: Trace, large: Trace, times: float) -> Trace:
+    """Extend two traces linearly: `times` 1 is the large one."""
+
+    def line(before: float, after: float) -> int:
+        return round(before + (after - before) * times)
+
+    peaks, work = {}, {}
+    for name, after in large.peaks.items():
+        before = small.peaks.get(name, after)
+        parts = {part: max(0, line(before.parts.get(part, 0), size)) for part, size in after.parts.items()}
+        peaks[name] = Peak(sum(parts.values()), parts)
+    for name, done in large.work.items():
+        first = small.work.get(name, done)
+        work[name] = Work(line(first.flops, done.flops), line(first.bytes, done.bytes))
+    return Trace(peaks, work, line(small.trained, large.trained), line(small.weights, large.weights))
+
+
+def _loaded(run: Run, family: ModelFamily, dtype: str) -> Any:
+    quantizer = run.parts.get("quantizer")
+    model: Any = load_with(run, device="meta", dtype=dtype, quantizer=None).model
+    if quantizer is not None:
+        pack(model, bits_of(quantizer), (*family.skip_quantization, *quantizer.options.get("skip", ())))
+    return model
+
+
+def _traced(run: Run, family: ModelFamily, model: Any, work: Workload) -> Trace:
+    module, tuner, task = _attached(run, model)
+    sequences = 2 if task.reference else 1  # a chosen and a rejected answer
+    masked = len(work.lengths) * sequences > 1 and not row_attention.applies_to(inner_model(module))
+    ledger = Ledger()
+    with ExitStack() as stack:
+        shards = registry().spec(run.part("parallel"), ParallelSpec).shards
+        stack.enter_context(_processes(run.workers if shards else 1))
+        strategy: Strategy = replace(run.part("parallel"), options={**run.part("parallel").options, "device": "cpu"}).build()
+        ledger.category = "weights"
+        entered: list[Any] = []
+
+        def load(device: torch.device) -> Module:  # what a strategy does before, such as a mesh of its processes, is no part of the trace
+            if not entered:
+                entered.append(stack.enter_context(faking(masked=masked)))
+                stack.enter_context(ledger)
+                stack.enter_context(_resizing(ledger))
+            return make_fake(module, torch.float32)
+
+        made: list[Optimizer] = []
+
+        def optimizer(built: Module) -> Optimizer:
+            made.append(run.part("optimizer").build().build(tuner.parameter_groups(built), 1e-4))
+            return made[-1]
+
+        strategy.build(load, optimizer)
+        gc.collect()  # tensors in cycles, which were replaced by shards
+        adapter = registry().spec(run.part("tuner"), TunerSpec).trains == "adapter"
+        ledger.follow(module, "adapter" if adapter else "weights")
+        ledger.category = "inputs"
+        micros = [micro_batch(work, sequences=sequences, columns=tuple(task.reference))] * min(work.passes, _PASSES)
+        work_done = _steps(strategy, _TracedTask(task, ledger), micros, work, made[0])
+        whole = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+        if work.passes > len(micros):
+            factor = work.passes / len(micros)
+            work_done = {name: _times(done, factor) if name != "update" else done for name, done in work_done.items()}
+        return Trace(dict(ledger.peaks), work_done, whole, ledger.now["weights"])
+
+
+def _attached(run: Run, model: Any) -> tuple[Module, Any, Any]:
+    """Return the model with its tuner, the tuner and the task."""
+    tuner, task = run.part("tuner").build(), run.part("task").build()
+    module = attach(run, model, tuner)
+    if run.part("task").options.get("gradient_checkpointing"):
+        inner_model(module).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return module, tuner, task
+
+
+def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], work: Workload, optimizer: Optimizer) -> dict[str, Work]:
+    """Do two steps, of which the second is kept, and an evaluation; return the arithmetic of the step."""
+    ledger = traced.ledger
+    hooks = _follow_backward(strategy.module, ledger)
+    for _ in range(2):
+        ledger.work.clear()
+        ledger.peaks.clear()
+        ledger.segment = "forward"
+        strategy.accumulate(micros, traced, 1 / work.tokens)
+        ledger.segment, ledger.category = "update", "temporary"
+        strategy.update(1e-4, 1.0)
+        for tensor in of_optimizer(optimizer):
+            ledger.own(tensor, "optimizer")
+    done = dict(ledger.work)
+    ledger.segment, ledger.category = "save", "temporary"
+    ledger.see()
+    ledger.segment, traced.segments = "evaluate", False
+    strategy.accumulate(micros[:1], traced, 1 / work.tokens, train=False)
+    for hook in hooks:
+        hook.remove()
+    return done
+
+
+class _TracedTask:
+    """A task whose forward pass and loss are segments, and whose output is counted as logits."""
+
+    def __init__(self, task: Any, ledger: Ledger) -> None:
+        self.task, self.ledger, self.segments = task, ledger, True
+
+    def forward(self, model: Module, micro: Micro) -> Tensor:
+        """Run the forward pass."""
+        self.ledger.category = "activations" if self.segments else "temporary"
+        if self.segments:
+            self.ledger.segment = "forward"
+        output: Tensor = self.task.forward(model, micro)
+        self.ledger.own(output, "logits")
+        self.ledger.category = "temporary"
+        return output
+
+    def loss(self, output: Tensor, micro: Micro) -> Tensor:
+        """Compute the loss; what follows is the backward pass."""
+        if self.segments:
+            self.ledger.segment = "loss"
+        result = self.task.loss(output, micro)
+        if self.segments:
+            self.ledger.segment = "backward start"
+        return result if isinstance(result, Tensor) else result.sum
+
+
+def _follow_backward(module: Module, ledger: Ledger) -> list[Any]:
+    """Divide the backward pass by the blocks whose gradients are there: the last one, those between, and the first."""
+    indices = {name: index_of(name) for name, parameter in module.named_parameters() if parameter.requires_grad}
+    known = [index for index in indices.values() if index is not None]
+    last, first = max(known, default=0), min(known, default=0)
+
+    def segment(index: int) -> Any:
+        name = "backward end" if index == first else "backward top" if index == last else "backward middle"
+
+        def enter(_: Tensor) -> None:
+            ledger.segment = name
+
+        return enter
+
+    return [
+        parameter.register_post_accumulate_grad_hook(segment(index))  # type: ignore[no-untyped-call]
+        for name, parameter in module.named_parameters()
+        if (index := indices.get(name)) is not None
+    ]
+
+
+@contextmanager
+def _processes(number: int) -> Iterator[None]:
+    """Let a strategy believe that it is process 0 of so many: collectives are torch's fake ones."""
+    if number == 1:
+        yield
+        return
+    from torch import distributed
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=number)
+    try:
+        with mock.patch.dict(os.environ, RANK="0", WORLD_SIZE=str(number), LOCAL_RANK="0", LOCAL_WORLD_SIZE=str(number)):
+            yield
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def _resizing(ledger: Ledger) -> Iterator[None]:
+    """Follow the storages that sharding empties and fills in place; nothing is received from another process."""
+    from torch.distributed.fsdp._fully_shard import _fsdp_param
+
+    def alloc(tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        storage.resize_(tensor.numel() * tensor.itemsize)
+        ledger.resized(storage, storage.size())
+
+    def free(tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        storage.resize_(0)
+        ledger.resized(storage, 0)
+
+    sharding = mock.patch.multiple(_fsdp_param, alloc_storage=alloc, free_storage=free)
+    with sharding, mock.patch("swift_train.broadcast_loading._receive"):
+        yield
+
+
+def _times(work: Work, factor: float) -> Work:
+    return Work(round(work.flops * factor), round(work.bytes * factor))

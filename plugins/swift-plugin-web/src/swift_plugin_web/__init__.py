@@ -1,0 +1,3 @@
+"""The web page of this machine: data, training, runs, chat, models."""
+
+from __future__ import annotations
