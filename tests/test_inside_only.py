@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.here import swift_here
+
 ROOT = Path(__file__).parent.parent
 _COUNTERS = """
 def attempts():
@@ -102,6 +104,7 @@ def test_what_is_not_in_the_cache_is_named_without_asking_for_it(tmp_path):
 @pytest.mark.full("offline")
 def test_every_verb_stays_inside(rows, smollm2):
     model = ["--model", str(smollm2)]
+    assert swift_here(rows, "data", "check", "dpo_en_demo#4", "--task", "dpo")[0] == 0  # into the cache
     run(
         rows,
         ["sft", *model, *SFT, "--output", "tuned"],
@@ -120,7 +123,7 @@ def test_every_verb_stays_inside(rows, smollm2):
 
 @pytest.mark.full("offline")
 def test_data_sets_of_hubs_are_not_asked_for(tmp_path):
-    run(tmp_path, ["data", "check", "hf:org/rows"], ["data", "check", "ms:org/rows"], ["data", "check", "alpaca-en-demo"], code=2)
+    run(tmp_path, ["data", "check", "hf:org/rows"], ["data", "check", "ms:org/rows"], code=2)
 
 
 @pytest.mark.full("offline")

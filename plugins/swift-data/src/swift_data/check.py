@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swift_provenance.licences import terms_of_data
+
 from swift_core.contract import DataChoice, RawRow, Run, SwiftError, UsageError, Watch, progress
+from swift_core.plugins import registry
 from swift_data.bad_rows import Fault, Faults
 from swift_data.duplicates import Prints, Same
 from swift_data.facts import Counting, Facts, characters
@@ -35,7 +38,8 @@ class SetCheck:
     `bad` is the number of invalid rows; `faults` are the reasons, and the error that stopped the reading before the end of a file.
     `long` is the number of rows that exceed the maximum sequence length, `learned` that of supervised tokens. `unread` are fields of
     valid rows that are not used, `control` is a clause on control tokens in their texts. `personal` is the personal data that was found,
-    `overlapping` are the first rows that contain a question of the evaluation data, with that question, and their number.
+    `overlapping` are the first of the `overlaps` rows that contain a question of the evaluation data, with that question. `licence` is
+    what its source states.
     """
 
     name: str
@@ -51,6 +55,7 @@ class SetCheck:
     personal: Personal | None = None
     overlaps: int = 0
     overlapping: tuple[tuple[str, str], ...] = ()
+    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +191,7 @@ class _Reader:
             personal=found.personal.result() if self._personal else None,
             overlaps=found.overlaps,
             overlapping=tuple(found.overlapping),
+            licence=terms_of_data(choice, registry()).licence,
         )
 
     def _good(self, choice: DataChoice, found: _Found) -> Iterator[RawRow]:

@@ -26,6 +26,7 @@ class Writer:
     path: Path
     most: int = MOST
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    paths: list[Path] = field(default_factory=list)  # of the parts
     _parts: list[zipfile.ZipFile] = field(default_factory=list)
     _left: int = 0
 
@@ -58,7 +59,7 @@ class Writer:
         """Write the installer and the index, and return the index's SHA-256."""
         if not self._parts:
             self._next()
-        whole = {"format": FORMAT, **index, "parts": len(self._parts), "files": self.files}
+        whole = {"format": FORMAT, **index, "parts": len(self.paths), "files": self.files}
         text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode()
         with disk_errors(self.path):
             self._parts[0].writestr(zipfile.ZipInfo(MAIN, _EPOCH), (resources(__package__) / "installer.py").read_bytes())
@@ -72,7 +73,7 @@ class Writer:
             self._parts.pop().close()
 
     def _next(self) -> None:
-        number = len(self._parts)
-        path = self.path if not number else self.path.with_name(f"{self.path.name}.part{number}")
-        self._parts.append(zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True))
+        number = len(self.paths)
+        self.paths.append(self.path.with_name(f"{self.path.name}.part{number}") if number else self.path)
+        self._parts.append(zipfile.ZipFile(self.paths[-1], "w", zipfile.ZIP_STORED, allowZip64=True))
         self._left = self.most

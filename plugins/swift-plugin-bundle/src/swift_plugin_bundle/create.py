@@ -78,12 +78,12 @@ def create(what: Plan, output: Path, *, split: int = MOST, note: Callable[[str],
             }.items():
                 writer.add(name, path)
             digest = writer.close(_index(what, own))
-            for part in sorted(output.parent.glob(f".{output.name}*")):
+            for part in reversed(writer.paths):
                 part.rename(part.with_name(part.name.removeprefix(".")))
         except BaseException:
             writer.abandon()
-            for part in output.parent.glob(f".{output.name}*"):
-                part.unlink()
+            for part in writer.paths:
+                part.unlink(missing_ok=True)
             raise
     return digest
 

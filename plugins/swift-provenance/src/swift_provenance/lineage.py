@@ -66,10 +66,10 @@ def history(path: Path, runs: Path) -> Iterator[Made]:
             waiting.append((Path(base), manifest.base.get("reference", ""), manifest.base.get("hash", "")))
 
 
-def maker_of(path: Path, runs: Path) -> Path | None:
-    """Return the folder of the run that made a checkpoint: the run folder that it is in, or the one whose result it is."""
+def maker_of(path: Path, runs: Path | None = None) -> Path | None:
+    """Return the folder of the run that made a checkpoint: the run folder that it is in, or one in `runs` whose result it is."""
     inside = (parent for parent in list(path.parents)[:3] if (parent / "run.json").is_file())
     if found := next(inside, None):
         return found
-    results = (file.parent for file in runs.glob("*/result.json"))
+    results = (file.parent for file in runs.glob("*/result.json")) if runs else ()
     return next((folder for folder in results if (made := made_by(folder)) and made.resolve() == path.resolve()), None)

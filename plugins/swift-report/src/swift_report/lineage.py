@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from markupsafe import Markup
+from swift_provenance.lineage import maker_of
 
 from swift_core.checkpoints import Checkpoint, Manifest
 from swift_core.contract import Run, Source, SwiftError
@@ -100,14 +101,12 @@ def _manifest(folder: Path) -> Manifest | None:
 
 
 def _maker(folder: Path) -> Run | None:
-    """Return the run that a checkpoint is in the folder of: RUN/output, or RUN/checkpoints/step-…/model."""
-    for parent in (folder.parent, folder.parent.parent):
-        if (parent / "run.json").is_file():
-            try:
-                return read_run(parent)
-            except (SwiftError, ValueError, TypeError, KeyError):
-                return None
-    return None
+    """Return the run whose folder a checkpoint is in: RUN/output, or RUN/checkpoints/step-…/model."""
+    try:
+        made_in = maker_of(folder)
+        return read_run(made_in) if made_in else None
+    except (SwiftError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _made(run: Run) -> str:

@@ -22,6 +22,7 @@ def set_lines(found: SetCheck, check: DataCheck) -> Iterator[str]:
     """Yield a dataset's statistics, its histogram, and its errors."""
     facts = found.facts
     yield _line("rows", f"{found.rows:,}" + (f", of which {found.bad:,} are invalid" if found.bad else ""))
+    yield _line("licence", printable(found.licence) or "not stated")
     if facts.forms:
         yield _line("formats", "; ".join(f"{count:,} {name}" for name, count in facts.forms.items()))
     if turns := facts.turns:
