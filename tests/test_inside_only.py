@@ -108,7 +108,7 @@ def test_every_verb_stays_inside(rows, smollm2):
     run(
         rows,
         ["sft", *model, *SFT, "--output", "tuned"],
-        ["dpo", *model, "--dataset", "dpo_en_demo#4", "--max-steps", "1", "--max-length", "64"],
+        ["dpo", *model, "--dataset", "dpo_en_demo#4", "--max-steps", "1", "--max-length", "64", "--truncation", "right"],
         ["merge", "tuned", "--output", "merged"],
         ["quantize", "merged", "--quantizer", "torchao", "--output", "few-bits"],
         ["export", "merged", "--to", "gguf", "--output", "gguf"],

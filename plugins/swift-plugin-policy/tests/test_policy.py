@@ -30,6 +30,7 @@ CASES = {
     "denied licence": ("licences: {deny: ['APACHE-*']}", TRAIN, "which the policy denies"),
     "unstated licence": ("licences: {unstated: refuse}", TRAIN, "'rows.jsonl' states no licence"),
     "hub of a model": ("hubs: [file]", ("fetch", "hf:org/name"), "is from the hub hf"),
+    "package index": ("hubs: [hf]", ("fetch", "pypi:llm-absent==1.0"), "is from the hub pypi"),
     "default hub": ("hubs: [file]", ("fetch", "org/name"), "is from the hub hf"),
     "local files": ("hubs: [hf]", TRAIN, "is from the hub file"),
     "exporter": ("exporters: []", ("export", "model", "--to", "gguf", "--output", "out", "--dry-run"), "exporter gguf is not allowed"),

@@ -59,8 +59,8 @@ def contents_of(recipe: Path, progress: Progress | None = None) -> tuple[list[St
             for source in (run.model, *run.adapters.values()):
                 if source:
                     _add_checkpoint(Path(source.path), source.reference, found)
-        for text in [*listed(values.get("model")), *listed(values.get("adapter"))]:
-            _add_original(str(text).rpartition("=")[2], values, found)
+        for text in [*listed(values.get("model")), *(str(each).rpartition("=")[2] for each in listed(values.get("adapter")))]:
+            _add_original(str(text), values, found)
         for asked in [*listed(values.get("dataset")), *listed(values.get("val_dataset"))]:
             _add_data(asked, values, found, step, progress)
     return steps, found

@@ -13,6 +13,7 @@ from swift_core.contract import Progress, RawRow, SwiftError, UsageError, refere
 from swift_core.system import network
 from swift_plugin_datasets import modelscope
 from swift_plugin_datasets.arrow_rows import drop_null_fields
+from swift_plugin_datasets.library_offline import library_offline
 from swift_plugin_datasets.lines import checked_row, raw_row
 from swift_plugin_datasets.options import HubOptions
 
@@ -58,7 +59,7 @@ class HubDataset:
         place = str(modelscope.folder(self._reference)) if there else self._reference.name
         if self._options.streaming and not there:
             network.refuse_offline(f"'{self._reference}', to be streamed,")
-        with self._errors():
+        with self._errors(), library_offline():
             from datasets import DownloadConfig, load_dataset
 
             try:

@@ -40,7 +40,7 @@ def refuse_hubs(settings: Settings) -> None:
         fetcher = Fetcher(registry(), hub=str(settings.values.get("hub") or ""))
         for option in ("model", "adapter"):
             for text in listed(settings.values.get(option)):
-                scheme = _scheme(fetcher, str(text).rpartition("=")[2])
+                scheme = _scheme(fetcher, str(text).rpartition("=")[2] if option == "adapter" else str(text))
                 if scheme and scheme not in rules.policy.hubs:
                     found = _hub_problem(option, str(text), scheme, rules)
                     raise UsageError(found.message, code=found.code, where=settings.where(option), hint=found.hint)

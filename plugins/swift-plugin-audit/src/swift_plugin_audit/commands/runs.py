@@ -26,7 +26,8 @@ def command() -> None:
 def prune(runs: Path, days: float | None, subject: str, reason: str, yes: bool, log: Path | None, heads: Path | None) -> None:  # noqa: PLR0917
     """Remove the contents of run folders, checkpoints included.
 
-    Each leaves tombstone.json with the hashes of what it held, and an entry in the audit log, which `swift audit verify --runs RUNS` compares.
+    Each leaves tombstone.json with the hashes of what it held, and an entry in the audit log; `swift audit verify --runs RUNS` compares
+    them.
     Runs that have not ended are kept, and those whose result is the base of a run that remains.
     """
     from swift_plugin_audit import prune as pruning
