@@ -1,10 +1,12 @@
-"""Items per minute: an evaluator through `swift eval` against the same evaluator called by hand, on a server that takes a fixed time.
+"""An evaluator through `swift eval` against the same evaluator called by hand, on a server that takes a fixed time.
 
     python benchmarks/eval.py [--evaluators evalscope lm-eval inspect] [--items 300] [--seconds 0.1] [--concurrency 1 16] [--rounds 2]
 
 The server answers each request after `--seconds`, so that what is measured is what the evaluator and swift add. The rate is taken at the
-server, from the first request to the last answer; the seconds are those of the whole command, with its start. The environments of
-`swift env create` must be there. The best of the rounds counts.
+server, from the first request to the last answer. On a busy machine rates say little, CPU seconds more: each side is run with all items
+and with a sixth of them, and the difference is the CPU time of an item, of the command with all its processes. What swift adds to an item
+is also given as a share of the time that the server takes, which is its overhead on the rate if the processor has nothing else to do. The
+environments of `swift env create` must be there. The best of the rounds counts.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from swift_evaluate.prepare import prepare
@@ -85,17 +89,34 @@ class SlowServer(FakeEngine):
         self.answer = answer
 
 
-def measured(words: list[str], server: SlowServer, items: int, cache: Path) -> tuple[float, float]:
-    """Run a command; items per minute at the server, and the seconds of the whole command."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run of a command."""
+
+    rate: float  # items a minute, at the server
+    cpu: float  # CPU seconds of the command and its processes
+
+
+def measured(words: list[str], server: SlowServer, items: int, cache: Path) -> Measured:
+    """Run a command."""
     server.times.clear()
     # with a cache that earlier runs have used, the `datasets` library may give their rows for another folder of the same name
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(cache)}
-    begin = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
-    whole = time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode or len(server.times) != 2 * items:
         raise SystemExit(f"{' '.join(words)}\n{done.stderr[-3000:]}\n{len(server.times) // 2} requests")
-    return 60 * items / (max(server.times) - min(server.times)), whole
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(60 * items / (max(server.times) - min(server.times)), cpu)
+
+
+def prepared(items: int, folder: Path) -> str:
+    """Return a prepared benchmark of sums."""
+    folder.mkdir()
+    rows = [{"question": f"What is {number} + {number}?", "answer": f"#### {2 * number}"} for number in range(items)]
+    (folder / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return str(prepare("gsm8k", [folder / "test.jsonl"], folder / "gsm8k").folder)
 
 
 def main() -> None:
@@ -106,28 +127,46 @@ def main() -> None:
     parser.add_argument("--concurrency", nargs="*", type=int, default=[1, 16])
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
-    print("| evaluator | concurrency | items a minute | by hand | swift takes | whole, s | by hand |\n|---|---|---|---|---|---|---|")
+    head = ["evaluator", "concurrency", "items a minute", "by hand", "CPU ms an item", "by hand", "swift adds", "start, CPU s", "by hand"]
+    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     with tempfile.TemporaryDirectory() as scratch, SlowServer(args.seconds) as server:
         folder = Path(scratch)
-        rows = [{"question": f"What is {number} + {number}?", "answer": f"#### {2 * number}"} for number in range(args.items)]
-        (folder / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        data = str(prepare("gsm8k", [folder / "test.jsonl"], folder / "gsm8k").folder)
+        sizes = (args.items // 6, args.items)
+        data = {size: prepared(size, folder / f"data-{size}") for size in sizes}
         for name in args.evaluators:
             python = python_for(next(entry for entry in isolated_entries(registry()) if entry.spec.name == name), {})
             (folder / "by_hand.py").write_text(BY_HAND[name])
             for many in args.concurrency:
-                ours, bare = [], []
+                found: dict[tuple[str, int], list[Measured]] = {}
                 for number in range(args.rounds):
-                    out = folder / f"{name}-{many}-{number}"
-                    out.mkdir()
-                    by_hand = [python, str(folder / "by_hand.py"), server.url, data, str(out), str(many)]
-                    bare.append(measured(by_hand, server, args.items, out / "cache"))
-                    swift = [sys.executable, "-m", "swift_core.cli", "eval", "--url", server.url, "--evaluator", name, "--tasks", "gsm8k"]
-                    more = ["--data", json.dumps({"gsm8k": data}), "--concurrency", str(many), "--runs", str(out / "runs")]
-                    ours.append(measured([*swift, *more], server, args.items, out / "cache"))
-                (rate, whole), (rate_bare, whole_bare) = max(ours), max(bare)
-                taken = (rate_bare / rate - 1) * 100
-                print(f"| {name} | {many} | {rate:.0f} | {rate_bare:.0f} | {taken:+.1f} % | {whole:.1f} | {whole_bare:.1f} |", flush=True)
+                    for size in sizes:
+                        out = folder / f"{name}-{many}-{number}-{size}"
+                        out.mkdir()
+                        by_hand = [python, str(folder / "by_hand.py"), server.url, data[size], str(out), str(many)]
+                        swift = [
+                            sys.executable,
+                            "-m",
+                            "swift_core.cli",
+                            "eval",
+                            "--url",
+                            server.url,
+                            "--evaluator",
+                            name,
+                            "--tasks",
+                            "gsm8k",
+                        ]
+                        more = ["--data", json.dumps({"gsm8k": data[size]}), "--concurrency", str(many), "--runs", str(out / "runs")]
+                        for side, words in (("by hand", by_hand), ("swift", [*swift, *more])):
+                            found.setdefault((side, size), []).append(measured(words, server, size, out / "cache"))
+                best = {key: (max(each.rate for each in runs), min(each.cpu for each in runs)) for key, runs in found.items()}
+                item = {side: (best[side, sizes[1]][1] - best[side, sizes[0]][1]) / (sizes[1] - sizes[0]) for side in ("swift", "by hand")}
+                start = {side: best[side, sizes[0]][1] - sizes[0] * item[side] for side in item}
+                cells = [f"{best[side, sizes[1]][0]:.0f}" for side in item] + [f"{1000 * item[side]:.1f}" for side in item]
+                added = 100 * (item["swift"] - item["by hand"]) * many / args.seconds
+                print(
+                    f"| {name} | {many} | {' | '.join(cells)} | {added:+.1f} % | {start['swift']:.1f} | {start['by hand']:.1f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from swift_evaluate.prepare import prepare, read_prepared
+from swift_testing.serving import SwiftServe
 
 from tests.known_server import KnownServer, log_probability
 from tests.waiting import wait_for
@@ -305,3 +306,23 @@ def test_a_real_model_answers_every_benchmark(swift_project, data, smollm2, eval
         assert not [text for text in record["warnings"] if "reports" in text]
         found.append((record["scores"], sorted((item["task"], item["id"], item["output"]) for item in items)))
     assert found[0] == found[1]
+
+
+@pytest.mark.model
+def test_a_real_model_is_the_judge(swift_project, smollm2):
+    """Every answer has a grade within the limits, or is counted as not graded; the same answers are graded the same."""
+    rows = [{"question": f"What is the capital of {land}?", "answer": city} for land, city in (("France", "Paris"), ("Italy", "Rome"))]
+    swift_project.write({"questions.jsonl": rows})
+    found = []
+    with SwiftServe(swift_project.folder / "server", str(smollm2), "--dtype", "float32") as server:
+        metric = {"name": "judge", "url": server.url, "rubric": "The answer names the right city.", "max_tokens": 64}
+        words = ["eval", server.url, "--evaluator", "own-data", "--tasks", "questions.jsonl", "--max-tokens", "16"]
+        for _ in range(2):
+            swift_project.run(*words, "--metrics", json.dumps(metric)).assert_success()
+            found.append({item["id"]: (item["output"], item["scores"]) for item in results(swift_project)[1]})
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+    for output, scores in found[0].values():
+        assert output
+        assert ("judge" in scores) == (scores["judge_failed"] == 0)
+        assert 0 <= scores.get("judge", 0) <= 1

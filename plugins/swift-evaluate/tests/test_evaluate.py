@@ -96,7 +96,7 @@ def test_an_inline_evaluator_gets_the_checkpoint_and_nothing_is_served(swift_pro
     assert not (folder / "server").exists()
     outcome = swift_project.run(*others, "--url", "http://127.0.0.1:1/v1", "--evaluator", "inline", "--dry-run")
     outcome.assert_failure("--url")
-    assert "no model given" in outcome.err
+    assert "no model given" not in outcome.err
 
 
 @pytest.mark.parametrize(

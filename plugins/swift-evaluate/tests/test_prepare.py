@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 from swift_evaluate.prepare import FORMATS, prepare, read_prepared
+from swift_evaluate.rows.options import RowsEvaluatorOptions
+from swift_evaluate.rows.tasks import read_task
+from swift_testing.evaluation import evaluation
 
 from swift_core.contract import UsageError
 
@@ -25,8 +29,17 @@ CODE = {
     "test": "def check(f): f()",
     "entry_point": "f",
 }
+CALLS = {
+    "id": "simple_0",
+    "question": [[{"role": "user", "content": "Now?"}]],
+    "function": [{"name": "now", "parameters": {"type": "dict"}}],
+}
 ORIGINALS = {  # benchmark: file → content in its original format
     "arc": {"ARC-Easy-Test.jsonl": json.dumps(ARC)},
+    "bfcl": {
+        "BFCL_v3_simple.json": json.dumps(CALLS),
+        "possible_answer/BFCL_v3_simple.json": json.dumps({"id": "simple_0", "ground_truth": [{"now": {}}]}),
+    },
     "ceval": {
         "law_val.csv": f'{CEVAL}0,"谁，何时？",甲,乙,丙,丁,C,\n1,问题,甲,乙,丙,丁,A,因为\n',
         "law_dev.csv": f"{CEVAL}0,例题,甲,乙,丙,丁,B,因为\n",
@@ -145,3 +158,15 @@ def test_the_command_prepares_and_names_the_row_at_fault(swift_project):
     outcome = swift_project.run("eval", "prepare", "ceval", "--from", "data", "--output", "other")
     outcome.assert_failure("law_val.csv, row 1")
     assert outcome.code == 2
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"humaneval"}))
+def test_a_prepared_benchmark_is_read_by_own_data(tmp_path, name):
+    found = prepare(name, sources(tmp_path / "original", ORIGINALS[name]), tmp_path / "out")
+    asked, _ = evaluation(tmp_path / "evaluator")
+    task = read_task("task", RowsEvaluatorOptions(), replace(asked, data={"task": found.folder}, few_shot=1 if found.has_few_shot else 0))
+    assert len(task.questions) == len(found.rows(found.subsets[0]))
+    assert task.shots == found.has_few_shot
+    multiple = name in ("arc", "ceval", "cmmlu", "cmnli", "hellaswag", "mmlu")
+    assert task.metric_names == ["choice" if multiple else {"bfcl": "tool-call", "ifeval": "ifeval"}.get(name, "exact")]
+    assert all(question.accepted in (("A",), ("B",), ("C",), ("D",)) for question in task.questions if multiple)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from swift_evaluate.comparison import compare
 from swift_testing.fake_engine import FakeEngine
+from swift_testing.project import SwiftProject
 
 from swift_core.contract import UsageError
 
@@ -76,6 +77,29 @@ def test_a_killed_evaluation_is_resumed(swift_project):
         outcome = swift_project.run(*words(engine, "--resume", str(first), "--seed", "5"))
         outcome.assert_failure("seed: 0 → 5")
         assert outcome.code == 2
+
+
+def test_an_evaluation_is_resumed_from_another_folder(swift_project, tmp_path):
+    rows = "".join(json.dumps({"question": f"What is {number} + 1?", "answer": str(number + 1)}) + "\n" for number in range(4))
+    swift_project.write({"sums.jsonl": rows})
+    other = SwiftProject(tmp_path / "other")
+    other.folder.mkdir()
+    other.env |= {"SWIFT_BLOCK_PLUGINS": "transformers"}
+    swift_project.env |= other.env
+    with FakeEngine(answer("")) as engine:
+        swift_project.run("eval", engine.url, "--evaluator", "own-data", "--tasks", "sums.jsonl").assert_success()
+        (first,) = folders(swift_project)
+        whole = items(first)
+        (first / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in whole[:3]))
+        engine.seen.clear()
+        place = f"../{swift_project.folder.name}/sums.jsonl"
+        words = ("eval", engine.url, "--evaluator", "own-data", "--tasks", place, "--resume", str(first))
+        other.run(*words).assert_success()
+        assert len(engine.asked) == 1
+        (second,) = folders(other)
+        assert {item["id"] for item in items(second)} == {item["id"] for item in whole}
+        (other.folder / "sums.jsonl").write_text(rows.replace("0 + 1", "1 + 0"))
+        other.run(*(word if word != place else "sums.jsonl" for word in words)).assert_failure("sums.jsonl")
 
 
 def test_a_stopped_evaluation_says_how_it_is_resumed(swift_project):

@@ -73,7 +73,12 @@ def compare(baseline: Path | str, other: Path | str, *, metrics: Iterable[str] =
         hint = f"{suggestion(unknown[0], known)} Metrics: {', '.join(sorted(known))}.".strip()
         raise UsageError(f"the evaluations have no metric '{unknown[0]}' in common", code="EVAL-118", where=where, hint=hint)
     if not results:
-        raise UsageError("the evaluations have no scored question in common", code="EVAL-011", where=where, hint=" ".join(notes))
+        raise UsageError(
+            "the evaluations have no scored question in common",
+            code="EVAL-011",
+            where=where,
+            hint="; ".join([*notes[:3], *(["…"] if len(notes) > 3 else [])]),
+        )
     return Comparison(folders[0], folders[1], results, notes)
 
 

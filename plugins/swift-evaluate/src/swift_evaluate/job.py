@@ -38,12 +38,12 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     """Yield what is missing or contradictory in the evaluator's input."""
     spec, url = _spec(run, known), run.options["url"]
     inline = spec.over == "inline"
-    if run.model is None and (inline or not url):
-        hint = "Name a checkpoint with --model." if inline else "Name a checkpoint with --model, or a running server with --url."
-        yield Problem(code="EVAL-001", where="model", message="no model given" if inline else "no model and no --url given", hint=hint)
     if inline and url:
         message = f"the evaluator '{spec.name}' loads the checkpoint itself and evaluates no server"
-        yield Problem(code="EVAL-002", where="url", message=message, hint="Leave out --url.")
+        yield Problem(code="EVAL-002", where="url", message=message, hint="Name the checkpoint instead of a URL, or another --evaluator.")
+    elif run.model is None and not url:
+        hint = "Name a checkpoint with --model." if inline else "Name a checkpoint with --model, or a running server with --url."
+        yield Problem(code="EVAL-001", where="model", message="no model given" if inline else "no model and no --url given", hint=hint)
     if inline and run.adapters and not spec.adapters:
         message = f"the evaluator '{spec.name}' loads the checkpoint itself, without adapters"
         yield Problem(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 from swift_report.charts import Interval, interval_chart
-from swift_report.parts import columns, joined, table
+from swift_report.parts import columns, joined, short_hash, table
 from swift_report.runs import ReportedRun
 
 from swift_core.contract import SwiftError
@@ -18,6 +19,7 @@ from swift_evaluate.statistics import LEVEL
 
 Rows = dict[str, dict[str, Interval]]
 _FRACTIONS = "accuracy and other fractions"
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 def content(runs: Sequence[ReportedRun]) -> Markup:
@@ -25,7 +27,10 @@ def content(runs: Sequence[ReportedRun]) -> Markup:
     records: dict[str, dict[str, Any]] = {run.name: record for run in runs if (record := run.json(FILE)) and record.get("scores")}
     if not records:
         return Markup("")
-    charts = [interval_chart(rows, title="Scores" if metric == _FRACTIONS else metric, x_label=metric) for metric, rows in _charts(records)]
+    charts = [
+        interval_chart(rows, title="Scores" if metric == _FRACTIONS else metric, x_label=metric, series=list(records))
+        for metric, rows in _charts(records)
+    ]
     remarks = joined(
         Markup("<li>{}</li>").format(f"{name}: {text}" if len(records) > 1 else text)
         for name, record in records.items()
@@ -33,7 +38,8 @@ def content(runs: Sequence[ReportedRun]) -> Markup:
     )
     note = Markup("<p class=note>The lines are {:.0%} confidence intervals.</p>").format(LEVEL)
     first, *others = [run for run in runs if run.name in records]
-    differences = joined(_difference(first, other) for other in others)
+    tasks = records[first.name]["scores"].keys()
+    differences = joined(_difference(first, other) for other in others if tasks & records[other.name]["scores"].keys())
     warnings = Markup("<ul>{}</ul>").format(remarks) if remarks else ""
     return joined(
         [Markup('<div class="charts">{}</div>').format(joined(charts)), note, warnings, differences, columns(_facts(records), mark=True)]
@@ -71,9 +77,20 @@ def _charts(records: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Row
         for task, metrics in record["scores"].items():
             for metric, score in metrics.items():
                 one = Interval(score["value"], *score.get("interval", (score["value"], score["value"])))
-                chart = _FRACTIONS if all(0 <= edge <= 1 for edge in (one.value, *one[1:])) else metric
+                fraction = metric not in record.get("lower_is_better", ()) and all(0 <= edge <= 1 for edge in one)
+                chart = _FRACTIONS if fraction else metric
                 charts.setdefault(chart, {}).setdefault(f"{task} · {metric}", {})[name] = one
     yield from charts.items()
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by their path, without those that are not set, and the first digits of hashes."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}".replace("_", " ") if key != "tasks" else prefix
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name} · " if name and key != "tasks" else name)
+        elif value not in (None, "", []):
+            yield name or key, short_hash(value) if isinstance(value, str) and _HASH.fullmatch(value) else value
 
 
 def _facts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -81,7 +98,7 @@ def _facts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     found: dict[str, dict[str, Any]] = {}
     for name, record in records.items():
         facts = {"evaluator": " ".join(str(record.get("evaluator", {}).get(key, "")) for key in ("name", "version"))}
-        facts |= {key.replace("_", " "): value for key, value in record.get("settings", {}).items() if value not in (None, "", [], {})}
+        facts |= dict(_flat(record.get("settings", {})))
         for task, counts in record.get("counts", {}).items():
             numbers = [f"{counts[key]} {key}" for key in ("items", "samples", "failed", "truncated") if counts.get(key)]
             facts[task] = ", ".join([*numbers, *([f"questions {counts['hash'][:12]}"] if counts.get("hash") else [])])

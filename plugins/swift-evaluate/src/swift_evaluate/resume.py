@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from swift_core.contract import Problem, Run, UsageError
-from swift_core.system import read_run
+from swift_core.system import read_run, sha256
 from swift_evaluate.records import read_items
 from swift_evaluate.roles import Item
 
@@ -29,8 +30,9 @@ def problems(run: Run) -> Iterator[Problem]:
     """Yield a problem if the settings are not those of the interrupted run."""
     if not run.options["resume"]:
         return
-    before, now = (settings(each) for each in (read_run(Path(run.options["resume"])), run))
-    changed = sorted(name for name in before | now if before.get(name) != now.get(name))
+    folder = Path(run.options["resume"])
+    before, now = (settings(each) for each in (read_run(folder), run))
+    changed = sorted(name for name in before | now if not _same(before.get(name), now.get(name), _home(folder)))
     if changed:
         lines = "\n".join(f"  {name}: {json.dumps(before.get(name))} → {json.dumps(now.get(name))}" for name in changed)
         message = f"the interrupted run had other settings:\n{lines}"
@@ -38,8 +40,12 @@ def problems(run: Run) -> Iterator[Problem]:
 
 
 def earlier(run: Run) -> list[Item]:
-    """Return the items of the interrupted run that a run resumes; none if it does not resume."""
-    return read_items(Path(run.options["resume"])) if run.options["resume"] else []
+    """Return the items of the interrupted run that a run resumes, by the names that its tasks have now; none if it does not resume."""
+    if not run.options["resume"]:
+        return []
+    folder = Path(run.options["resume"])
+    names = dict(zip(read_run(folder).options["tasks"], run.options["tasks"], strict=False))
+    return [replace(item, task=names.get(item.task, item.task)) for item in read_items(folder)]
 
 
 def settings(run: Run) -> dict[str, Any]:
@@ -52,3 +58,22 @@ def settings(run: Run) -> dict[str, Any]:
     found["adapters"] = sorted(source.hash for source in run.adapters.values())
     loaded: dict[str, Any] = json.loads(json.dumps(found))
     return loaded
+
+
+def _home(folder: Path) -> Path:
+    """Return the working folder of a run, if its run folder is where it is by default: below `runs`."""
+    return folder.absolute().parent.parent
+
+
+def _same(before: Any, now: Any, home: Path) -> bool:
+    """Return whether two settings are equal; of files, whether they have the same content: the earlier one as seen from `home`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return before.keys() == now.keys() and all(_same(before[name], now[name], home) for name in before)
+    if isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(_same(one, other, home) for one, other in zip(before, now, strict=True))
+    if not (isinstance(before, str) and isinstance(now, str) and before and now):
+        return bool(before == now)
+    one, other = home / before, Path(now)
+    if one.is_file() and other.is_file():
+        return sha256(one) == sha256(other)
+    return before == now or (one.exists() and one.resolve() == other.resolve())

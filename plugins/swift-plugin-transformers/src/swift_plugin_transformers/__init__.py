@@ -108,7 +108,7 @@ def swift_evaluators() -> list[EvaluatorSpec]:
     return [
         EvaluatorSpec(
             name="builtin",
-            summary="Perplexity, divergence from a reference, preference accuracy and calibration on rows, in process",
+            summary="Perplexity, divergence from a reference, preferences, calibration and speed on rows, in process",
             factory=Ref("swift_plugin_transformers.evaluation.evaluator:Builtin"),
             options=Ref("swift_plugin_transformers.evaluation.options:BuiltinOptions"),
             over="inline",
@@ -124,6 +124,11 @@ def swift_check(run: Run) -> Iterator[Problem]:
         from swift_train import preflight
 
         yield from preflight.problems(run)
+    choice = run.parts.get("evaluator")
+    if run.verb == "eval" and choice and (choice.name, choice.plugin) == ("builtin", "transformers"):
+        from swift_plugin_transformers.evaluation import rows
+
+        yield from rows.problems(run)
     if run.verb == "quantize":
         from swift_train import group_size
 

@@ -85,6 +85,11 @@ def read_recipe(path: Path) -> list[Step]:
     return found
 
 
+def title_of(path: Path) -> str:
+    """Return the title of a recipe; by default, the name of its file."""
+    return str(read_yaml(path).values.get("title") or path.stem)
+
+
 def filled(value: Any, values: Mapping[str, Mapping[str, str]]) -> Any:
     """Return a setting with every `${id.output}` replaced by that step's result."""
     if isinstance(value, str):

@@ -23,7 +23,7 @@ from swift_core.contract import Progress, ResultRecord, Run, RunResult, Settings
 from swift_core.plugins import registry
 from swift_core.runs import Context, carry_out, launch_variables, resolve, running_server
 from swift_core.system import fingerprint, made_by, paths, read_result, write_result
-from swift_recipes.recipe import Step, filled, read_recipe
+from swift_recipes.recipe import Step, filled, read_recipe, title_of
 
 ANSWERS = "answers.json"  # {question: {step: answer}} of the recipe's ask steps
 OnStep = Callable[[Step, str], None]
@@ -75,7 +75,7 @@ class RecipeRun:
         outputs = [
             item.values["output"]
             for item in self.done.values()
-            if item.step.verb.gives not in ("answers", "server") and item.values["output"]
+            if item.step.verb.gives not in ("answers", "server", "scores") and item.values["output"]
         ]
         figures = {name: dict(item.result.get("figures", {})) for name, item in self.done.items()}
         result = RunResult(status="done", folder=folder, output=Path(outputs[-1]) if outputs else None, figures=figures)
@@ -130,5 +130,5 @@ class RecipeRun:
             for name, item in self.done.items()
             if item.values.get("folder")
         ]
-        paths.write_json(folder / STEPS, {"schema": 1, "title": self.recipe.stem, "steps": steps})
+        paths.write_json(folder / STEPS, {"schema": 1, "title": title_of(self.recipe), "steps": steps})
         write_report([folder])

@@ -104,13 +104,20 @@ def scatter(points: Mapping[str, tuple[float, float]], *, title: str, x_label: s
     return Chart(title, axes.svg(f"{title}: {y_label} by {x_label}: {said}", drawn), data=data)
 
 
-def interval_chart(rows: Mapping[str, Mapping[str, Interval]], *, title: str, x_label: str) -> Chart | None:
-    """Return values with their intervals, one group per row and one line per series in it; None without a finite value."""
+def interval_chart(rows: Mapping[str, Mapping[str, Interval]], *, title: str, x_label: str, series: Sequence[str] = ()) -> Chart | None:
+    """Return values with their intervals, one group per row and one line per series in it; None without a finite value.
+
+    Args:
+        rows: the values of each series, by row.
+        title: caption of the figure.
+        x_label: what the values are.
+        series: the series in the order of their colours, for charts that share them; default: those of the rows.
+    """
     clean = {label: {name: one for name, one in group.items() if finite({"": [(one.value, 0.0)]})} for label, group in rows.items()}
     clean = {label: group for label, group in clean.items() if group}
     if not clean:
         return None
-    series = list(dict.fromkeys(name for group in clean.values() for name in group))
+    series = list(series) or list(dict.fromkeys(name for group in clean.values() for name in group))
     values = [edge for group in clean.values() for one in group.values() for edge in one] + [0.0]
     marks = ticks(min(values), max(values) if max(values) > 0 else 1.0)
     low, high = marks[0], marks[-1]

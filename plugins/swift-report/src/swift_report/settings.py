@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -21,14 +21,20 @@ def content(runs: Sequence[ReportedRun]) -> Markup:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = {name: value for name, value in run.options.items() if value not in _UNSET}
+    found: dict[str, Any] = _chosen(run.options)
     for part, choice in run.parts.items():
         found[part] = _choice(choice)
-        found |= {f"{part}.{name}": value for name, value in choice.options.items() if value not in _UNSET}
+        found |= {f"{part}.{name}": value for name, value in _chosen(choice.options).items()}
     for kind, choices in (("dataset", run.datasets), ("validation dataset", run.validation)):
         if choices:
             found[kind] = ", ".join(f"{each.asked} {format_value(each.options) if each.options else ''}".strip() for each in choices)
     return found
+
+
+def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are set, also of those inside of others."""
+    inner = ((name, _chosen(value) if isinstance(value, Mapping) else value) for name, value in options.items())
+    return {name: value for name, value in inner if value not in _UNSET}
 
 
 def _choice(choice: Choice) -> str:

@@ -1,4 +1,7 @@
-"""The callbacks of a run, from its settings: `--callback NAME:OPTION=VALUE`, in YAML `callbacks: [{name: NAME, option: value}]`."""
+"""The callbacks of a run, from its settings: `--callback NAME:OPTION=VALUE`, in YAML `callbacks: [{name: NAME, option: value}]`.
+
+`eval: {option: value}` is the callback `evaluate`.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ def prepare(draft: Draft) -> None:
     chosen = {item["name"] if isinstance(item, Mapping) and "name" in item else str(item).partition(":")[0] for _, _, item in items}
     trackers = [name for name in draft.options.pop("report_to", ()) if name.lower() not in _NONE]
     items += [("report_to", "report_to", _SHORT.get(name, name)) for name in trackers if _SHORT.get(name, name) not in chosen]
+    if background := draft.options.pop("eval", None):
+        items.append(("eval", "eval", {**background, "name": "evaluate"}))
     for path, option, item in items:
         where = draft.settings.where(path if path in draft.settings.lines else option)
         try:

@@ -54,6 +54,7 @@ class Training:
     ranking: Ranking = field(default_factory=Ranking)
     evaluating: bool = False  # `on_evaluate` is being called
     stop_reason: str = ""  # why the training is to end; empty: it is not
+    watchdog: Watchdog | None = field(default=None, repr=False)
 
     def log(self, **values: float) -> None:
         """Add metrics of the current step, by name; those of rank 0 are written.
@@ -80,6 +81,11 @@ class Training:
     def note(self, text: str) -> None:
         """Show a message to the user; those of rank 0 are shown."""
         self.report.note(text)
+
+    def alive(self, waiting_for: str) -> None:
+        """Tell the watchdog that this process waits on purpose; to be repeated while it does."""
+        if self.watchdog:
+            self.watchdog.mark(waiting_for)
 
     def stop(self, reason: str) -> None:
         """End the training before its next step, on all ranks: it evaluates, saves, and is done. One rank may call it alone."""
@@ -134,7 +140,6 @@ class Callbacks:
     def __init__(self, run: Run, report: Report) -> None:
         rank, ranks = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
         self.training = Training(run=run, folder=report.folder, rank=rank, ranks=ranks, report=report)
-        self.watchdog: Watchdog | None = None
         self._stopped_by = 0  # number of the callback that stops the run, counted from 1
         self._choices = [choice for part, choice in run.parts.items() if part.startswith(PART)]
         self._callbacks: list[Callback] = []
@@ -150,8 +155,7 @@ class Callbacks:
         """
         self.training.evaluating = method == "on_evaluate"
         for number, (choice, callback) in enumerate(zip(self._choices, self._callbacks, strict=True), 1):
-            if self.watchdog:
-                self.watchdog.mark(f"callback {choice.name}, {method}")
+            self.training.alive(f"callback {choice.name}, {method}")
             with self._guarded(choice, method):
                 function: Callable[..., None] = getattr(callback, method)
                 function(self.training, *arguments)

@@ -69,7 +69,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
     watchdog.stage("loading the model", patience=_PATIENCE)
     with watchdog, ExitStack() as stack:
-        callbacks.watchdog = watchdog
+        callbacks.training.watchdog = watchdog
         callbacks.call("on_load_begin")
         trainer = Trainer(run, task, shapes.processor, strategy, watchdog)
         report.progress("load", 0, 1)

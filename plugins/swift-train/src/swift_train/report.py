@@ -20,6 +20,15 @@ _CURVES = (  # title, unit, metrics with their names in the legend, factor
     ("Throughput", "tokens per second", {"tokens_per_second": ""}, 1.0),
     ("Memory", "GiB, peak of a process", {"memory_bytes": ""}, 1 / _GIB),
 )
+_MEASURED = {  # of `swift_train.row_isolation`, in nats
+    "effect": "change of the loss by a row's own first tokens",
+    "same": "tolerance, passes of equal shape",
+    "other": "tolerance, other passes",
+    "behind": "change by later tokens",
+    "other_rows": "change by other rows of the pass",
+    "other_place": "change by the place in the pass",
+    "in_company": "change by company at all",
+}
 _HELDOUT = "heldout_"  # prefix of metrics of an evaluation
 _KNOWN = {"step", "epoch", "seconds", "tokens", "supervised", "skipped"} | {name for _, _, names, _ in _CURVES for name in names}
 
@@ -51,9 +60,9 @@ def batching(runs: Sequence[ReportedRun]) -> Markup:
         if rows := record.get("rows"):
             way = f"several, separated by {rows['boundaries']}" if rows["together"] else f"one ({rows['reason']})"
             found[run.name] = {
-                "strategy": record.get("engine", ""),
+                "engine": record.get("engine", ""),
                 "rows per forward pass": way,
-                **{name.replace("_", " "): value for name, value in rows.get("figures", {}).items()},
+                **{_MEASURED.get(name, name.replace("_", " ")): value for name, value in rows.get("figures", {}).items()},
             }
     return columns(found)
 

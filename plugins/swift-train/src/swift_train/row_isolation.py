@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from swift_train.media.collate import MediaCollator
     from swift_train.options import TrainOptions
-    from swift_train.strategy import Strategy
+    from swift_train.strategy import Passes, Strategy
     from swift_train.stream import Stream
     from swift_train.tasks import ForwardLoss
     from swift_train.watchdog import WatchedTask
@@ -128,7 +128,7 @@ def with_media(strategy: Strategy, task: ForwardLoss, samples: Samples, media: M
     return replace(isolation, reason=reason, figures={**isolation.figures, **figures})
 
 
-def with_row_attention(strategy: Strategy, task: ForwardLoss, tokens: Sequence[int], longest: int, isolation: Isolation) -> Isolation:
+def with_row_attention(strategy: Passes, task: ForwardLoss, tokens: Sequence[int], longest: int, isolation: Isolation) -> Isolation:
     """Install the attention of single rows (`swift_train.row_attention`) if the losses stay the same with it. Collective.
 
     Args:
@@ -187,7 +187,7 @@ def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strat
         raise UsageError(message, code="TRAIN-062", where="parallel", hint="Use --parallel ddp or fsdp.")
 
 
-def probe_isolation(strategy: Strategy, task: ForwardLoss, tokens: Sequence[int], longest: int) -> Isolation:
+def probe_isolation(strategy: Passes, task: ForwardLoss, tokens: Sequence[int], longest: int) -> Isolation:
     """Find a way to pass row boundaries to the model with which rows that share a pass have the losses that they have alone. Collective.
 
     Gradients, random states and the model's buffers are left unchanged.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from swift_train.strategy import Strategy
+    from swift_train.strategy import Passes
     from swift_train.tasks import ForwardLoss
 
 _MAX_BUFFER = 1 << 16  # maximum elements of a buffer that is restored; larger buffers are quantized weights
@@ -45,7 +45,7 @@ class RowProbe:
         labels: token ids whose losses are also computed at each position, beside that of the next token.
     """
 
-    def __init__(self, strategy: Strategy, task: ForwardLoss, labels: Sequence[int]) -> None:
+    def __init__(self, strategy: Passes, task: ForwardLoss, labels: Sequence[int]) -> None:
         self._strategy, self._recorder = strategy, _RecordingTask(task, labels)
         self.others = not strategy.fixed_shapes  # other arguments can't be tried in a pipeline: a stage that fails would block the others
 

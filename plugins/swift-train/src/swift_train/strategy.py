@@ -38,6 +38,28 @@ class Update(NamedTuple):
     skipped: bool
 
 
+class Passes(Protocol):
+    """Computes the loss of micro-batches: all that a probe of the model needs of a strategy."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        ...
+
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether every micro-batch must have the same shape (pipelines)."""
+        ...
+
+    def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
+        """Reduce a number over all processes by sum or maximum. Collective."""
+        ...
+
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
+        """Return the sum of the losses over all ranks, times `weight`. Collective."""
+        ...
+
+
 class Strategy(Protocol):
     """A parallel strategy; the module docstring has the rules that every implementation must follow.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from swift_convert.common_options import DeviceOptions, OutputOptions
 from swift_data.options import RowsOptions
 
@@ -36,5 +38,10 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     )
     plan: bool = option(True, "Compute the plan of memory, disk and time, and refuse a run that can't fit.", affects_result=False)
     force: bool = option(False, "Start the run even if its plan does not fit.", affects_result=False)
+    eval: dict[str, Any] = option(
+        dict,
+        "Evaluate checkpoints while the training continues: options of the callback evaluate, {tasks: questions.jsonl, every: 500}.",
+        affects_result=False,
+    )
     processes: int = option(1, "Processes per node.", ge=1, also=("nproc_per_node", "num_gpus"))
     nodes: int = option(1, "Number of nodes.", ge=1, also=("nnodes", "num_nodes"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from swift_core.contract import UsageError
 from swift_core.options import option
 from swift_evaluate.metrics.metric import Graded, Metric
+
+_LEFT_OUT = re.compile(r"[ ,./\-_*^]")
 
 
 class JsonValid(Metric):
@@ -55,8 +58,11 @@ class ToolCall(Metric):
     """1 if the answer calls the expected tools with the expected arguments, in any order.
 
     The row's `tool_calls` is a list of `{"name": …, "arguments": {…}}`. As in BFCL, an argument may be a list of `accepted` values:
-    `{"name": …, "accepted": {"city": ["Paris", "Paris, France"], "unit": ["celsius", ""]}}`, where "" means that it may be left out.
+    `{"name": …, "accepted": {"city": ["Paris", "Paris, France"], "unit": ["celsius", ""]}}`, where "" means that it may be left out; texts
+    are compared without case, spaces and the punctuation that BFCL leaves out.
     """
+
+    version: ClassVar[str] = "2"
 
     def check(self, row: Mapping[str, Any], expected: Sequence[str]) -> None:
         """Check that the row has the expected calls."""
@@ -105,8 +111,18 @@ def _matches(call: tuple[str, Any], expected: Mapping[str, Any]) -> bool:
     accepted = expected["accepted"]
     required = [argument for argument, values in accepted.items() if "" not in values]
     return all(argument in arguments for argument in required) and all(
-        argument in accepted and any(_same(value, candidate) for candidate in accepted[argument]) for argument, value in arguments.items()
+        argument in accepted and any(_same(_plain(value), _plain(candidate)) for candidate in accepted[argument])
+        for argument, value in arguments.items()
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value with its texts as BFCL compares them (`standardize_string`)."""
+    if isinstance(value, str):
+        return _LEFT_OUT.sub("", value).lower().replace("'", '"')
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -34,21 +34,28 @@ class PreparedBenchmark:
         return tuple(place.rpartition("/")[0] for place in self.counts if place.rpartition("/")[2] == self.split)
 
     @property
+    def few_shot(self) -> str:
+        """The split with worked examples; '' if the benchmark has none."""
+        return FORMATS[self.name].few_shot
+
+    @property
     def has_few_shot(self) -> bool:
         """Whether every subset with items also has worked examples."""
-        few_shot = FORMATS[self.name].few_shot
-        return bool(few_shot) and all(f"{subset}/{few_shot}" in self.counts for subset in self.subsets)
+        return bool(self.few_shot) and all(f"{subset}/{self.few_shot}" in self.counts for subset in self.subsets)
+
+    def file(self, subset: str, split: str = "") -> Path:
+        """Return the file of a subset; by default with the items that are evaluated."""
+        return self.folder / subset / f"{split or self.split}.jsonl"
 
     def rows(self, subset: str, split: str = "") -> list[dict[str, Any]]:
         """Return the rows of a subset; by default those that are evaluated."""
-        path = self.folder / subset / f"{split or self.split}.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self.file(subset, split).read_text(encoding="utf-8").splitlines()]
 
     def hash(self) -> str:
         """Return a hash of all rows that are evaluated."""
         total = hashlib.sha256()
         for subset in self.subsets:
-            total.update((self.folder / subset / f"{self.split}.jsonl").read_bytes())
+            total.update(self.file(subset).read_bytes())
         return total.hexdigest()
 
 

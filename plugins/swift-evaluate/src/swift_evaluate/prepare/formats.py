@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swift_evaluate.prepare import bfcl
 from swift_evaluate.prepare.source import SourceRow, stem_of
 
 LETTERS = "ABCD"
@@ -18,6 +19,7 @@ CMNLI_LABELS = {"entailment": "A", "neutral": "B", "contradiction": "C"}
 _SPLITS = {"val": "val", "valid": "val", "validation": "val", "dev": "dev", "test": "test", "train": "train"}
 
 Place = tuple[str, str]  # subset and split
+Places = dict[Place, dict[str, dict[str, Any]]]  # place → id → row
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Format:
         id_per_subset: the benchmark's own ids begin anew in each subset.
         columns: names of the columns of a CSV file without a header.
         all_subsets: names of further subsets that consist of all of them.
+        join: rows of all files → the rows that are written, if one row comes from several files.
     """
 
     convert: Callable[[SourceRow, str], dict[str, Any]]
@@ -43,6 +46,7 @@ class Format:
     id_per_subset: bool = False
     columns: tuple[str, ...] = ()
     all_subsets: tuple[str, ...] = ()
+    join: Callable[[Places], Places] | None = None
 
 
 def question_text(row: Mapping[str, Any]) -> str:
@@ -177,6 +181,7 @@ _VALIDATION = dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
 
 FORMATS: Mapping[str, Format] = {
     "arc": Format(_arc, _arc_place, few_shot="train", own_id="id"),
+    "bfcl": Format(bfcl.convert, bfcl.place, own_id="id", join=bfcl.join),
     "ceval": Format(_ceval, _by_suffix, split="val", few_shot="dev", own_id="id", id_per_subset=True),
     "cmmlu": Format(_cmmlu, _by_suffix, few_shot="dev", all_subsets=("default",)),
     "cmnli": Format(_cmnli, _single("default", "val", {**_SPLITS, "dev": "val"}), split="val", own_id="id"),

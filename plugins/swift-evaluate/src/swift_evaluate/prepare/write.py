@@ -11,10 +11,8 @@ from typing import Any
 from swift_core.contract import UsageError, suggestion
 from swift_core.system import atomic_folder, check_free, write_json
 from swift_evaluate.prepare.folder import RECORD, PreparedBenchmark, read_prepared
-from swift_evaluate.prepare.formats import FORMATS, Format
+from swift_evaluate.prepare.formats import FORMATS, Format, Places
 from swift_evaluate.prepare.source import SourceRow, rows, source_files
-
-_Places = dict[tuple[str, str], dict[str, dict[str, Any]]]  # subset and split → id → row
 
 
 def prepare(name: str, sources: Sequence[Path], out: Path, *, overwrite: bool = False) -> PreparedBenchmark:
@@ -34,7 +32,7 @@ def prepare(name: str, sources: Sequence[Path], out: Path, *, overwrite: bool = 
         raise UsageError(f"there is no benchmark '{name}' to prepare", where="NAME", hint=hint, code="EVAL-025")
     check_free(out, overwrite=overwrite)
     form, files = FORMATS[name], source_files(sources)
-    places: _Places = {}
+    places: Places = {}
     first: dict[tuple[str, str], SourceRow] = {}
     for file in files:
         place = form.place(file)
@@ -44,6 +42,8 @@ def prepare(name: str, sources: Sequence[Path], out: Path, *, overwrite: bool = 
         _read(form, file, place, places.setdefault(place, {}), first)
     if not any(split == form.split and found for (_, split), found in places.items()):
         raise UsageError(f"no file has the split '{form.split}', which {name} is evaluated on", where="--from", code="EVAL-027")
+    if form.join:
+        places = form.join(places)
     with atomic_folder(out, overwrite=overwrite) as folder:
         for (subset, split), found in sorted(places.items()):
             path = folder / subset / f"{split}.jsonl"

@@ -8,11 +8,11 @@ from pathlib import Path
 from swift_core.contract import Problem, Run, UsageError
 from swift_evaluate.roles import Evaluation
 from swift_evaluate.rows.options import RowsEvaluatorOptions
-from swift_evaluate.rows.tasks import read_task
+from swift_evaluate.rows.tasks import read_tasks
 
 
 def problems(run: Run) -> Iterator[Problem]:
-    """Yield what is wrong with the tasks; one whose file is not there yet is left to the evaluator."""
+    """Yield what is wrong with the tasks."""
     options = RowsEvaluatorOptions.checked(dict(run.part("evaluator").options))
     data = {task: Path(path) for task, path in run.options["data"].items()}
     asked = Evaluation(
@@ -21,9 +21,8 @@ def problems(run: Run) -> Iterator[Problem]:
         data=data,
         **{name: run.options[name] for name in ("few_shot", "samples", "temperature", "allow_code")},
     )
-    for name in run.options["tasks"]:
-        if data.get(name, Path(name)).exists():
-            try:
-                read_task(name, options, asked)
-            except UsageError as error:
-                yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)
+    for names in [[name] for name in run.options["tasks"]] or [[]]:
+        try:
+            read_tasks(names, options, asked)
+        except UsageError as error:
+            yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from swift_core.contract import Server, UsageError
+from swift_core.contract import Server
 from swift_evaluate.asking import Answer, Question, ask_all, chat
 from swift_evaluate.metrics.metric import Graded
 from swift_evaluate.roles import Evaluation, Scores
 from swift_evaluate.rows.likelihood import ask_likelihoods, likelihood_scores
 from swift_evaluate.rows.options import RowsEvaluatorOptions
 from swift_evaluate.rows.questions import RowQuestion
-from swift_evaluate.rows.tasks import Task, read_task
+from swift_evaluate.rows.tasks import Task, read_tasks
 
 
 class RowsEvaluator:
@@ -32,10 +32,7 @@ class RowsEvaluator:
             UsageError: no task is named, or a task or a row is invalid.
             SwiftError: the server failed.
         """
-        if not asked.tasks:
-            hint = "Name files of rows, or YAML files of tasks: --tasks questions.jsonl."
-            raise UsageError("no task is named", code="EVAL-095", where="tasks", hint=hint)
-        graders = [_Grader(read_task(name, self.options, asked)) for name in asked.tasks]
+        graders = [_Grader(task) for task in read_tasks(asked.tasks, self.options, asked)]
         values: dict[str, dict[str, float]] = {}
         errors: dict[str, dict[str, float]] = {}
         for grader in graders:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import UsageError
+from swift_evaluate.prepare.folder import RECORD, read_prepared
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 _NO_HEADER = {6: ("question", "A", "B", "C", "D", "answer")}  # MMLU's own files, by the number of columns
@@ -32,7 +33,7 @@ class SourceRow:
 
 
 def read_rows(path: Path) -> list[SourceRow]:
-    """Return the rows of a file, or of the test files of a folder (`NAME_test.csv`, else `NAME_val.csv`, else `NAME.jsonl`).
+    """Return the rows of a file, of a prepared benchmark, or of a folder's test files: `NAME_test.csv`, `NAME_val.csv`, else `NAME.jsonl`.
 
     Raises:
         UsageError: there is no such file, it has no rows, or it can't be parsed.
@@ -49,13 +50,20 @@ def read_rows(path: Path) -> list[SourceRow]:
 
 
 def example_files(path: Path) -> dict[str, Path]:
-    """Return the files with few-shot examples that a folder has, by subset: `NAME_dev.csv`."""
+    """Return the files with few-shot examples that a folder has, by subset: `NAME_dev.csv`, or those of a prepared benchmark."""
+    if (path / RECORD).is_file():
+        found = read_prepared(path)
+        return {subset: found.file(subset, found.few_shot) for subset in found.subsets} if found.has_few_shot else {}
     files = [file for file in sorted(path.rglob("*_dev.*")) if file.suffix in SUFFIXES] if path.is_dir() else []
     return {file.stem.removesuffix("_dev"): file for file in files}
 
 
 def _test_files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the files of a folder with the names of their subsets."""
+    if (folder / RECORD).is_file():
+        prepared = read_prepared(folder)
+        yield from ((prepared.file(subset), subset) for subset in prepared.subsets)
+        return
     by_subset: dict[str, dict[str, Path]] = {}
     for file in sorted(folder.rglob("*")):
         if file.suffix in SUFFIXES:

@@ -112,7 +112,8 @@ def _default_template(row: Mapping[str, Any], choices: Choices | None, options: 
     """Return the usual template of a row; '' if the row is read by its format."""
     if "entry_point" in row and "test" in row and "prompt" in row:
         return _CODE
-    question = next((name for name in QUESTIONS if isinstance(row.get(name), str) and row[name]), "")
+    names = (*QUESTIONS, "ctx") if choices else QUESTIONS  # HellaSwag's rows have a context that is to be continued
+    question = next((name for name in names if isinstance(row.get(name), str) and row[name]), "")
     if choices:
         if not question and not options.prompt:
             raise ValueError(f"the row has choices and no question; expected one of the fields {', '.join(QUESTIONS)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from swift_core.contract import UsageError
 from swift_core.options import Invalid, read_yaml
 from swift_core.system import digest, sha256
+from swift_evaluate.metrics.ifeval import INSTRUCTIONS
 from swift_evaluate.metrics.metric import Metric, find_metric
 from swift_evaluate.roles import Evaluation
 from swift_evaluate.rows import likelihood
@@ -64,6 +65,18 @@ class Task:
         }
 
 
+def read_tasks(names: Sequence[str], defaults: RowsEvaluatorOptions, asked: Evaluation) -> list[Task]:
+    """Return tasks, checked.
+
+    Raises:
+        UsageError: no task is named, or one is not valid, as `read_task`.
+    """
+    if not names:
+        hint = "Name files of rows, or YAML files of tasks: --tasks questions.jsonl."
+        raise UsageError("no task is named", code="EVAL-095", where="tasks", hint=hint)
+    return [read_task(name, defaults, asked) for name in names]
+
+
 def read_task(name: str, defaults: RowsEvaluatorOptions, asked: Evaluation) -> Task:
     """Return a task by its name in `asked.data`, or by the path of its rows or of its YAML file.
 
@@ -81,7 +94,7 @@ def read_task(name: str, defaults: RowsEvaluatorOptions, asked: Evaluation) -> T
         raise UsageError(f"{samples} samples per question would be equal: decoding is greedy", code="EVAL-114", where=str(path), hint=hint)
     shots = options.few_shot if asked.few_shot is None else asked.few_shot
     questions = questions_of(name, data, options, None, shots)
-    given = options.metrics or ["choice" if questions[0].choices else "exact"]
+    given = options.metrics or [_usual_metric(questions[0])]
     place = "metrics" if options.metrics == defaults.metrics else str(path)
     metrics = [_metric(entry, place) for entry in given]
     names = [entry if isinstance(entry, str) else entry["name"] for entry in given]
@@ -97,6 +110,15 @@ def read_task(name: str, defaults: RowsEvaluatorOptions, asked: Evaluation) -> T
     marks = thinking_marks(asked.checkpoint) if options.thinking == "strip" else ()
     chosen = AnswerFilter(marks=marks, extract=options.extract)
     return Task(name=name, data=data, options=options, questions=questions, metrics=metrics, metric_names=names, filter=chosen, shots=shots)
+
+
+def _usual_metric(question: RowQuestion) -> str:
+    """Return the metric of rows of this layout."""
+    if question.choices:
+        return "choice"
+    if INSTRUCTIONS in question.row:
+        return "ifeval"
+    return "tool-call" if isinstance(question.row.get("tool_calls"), list) else "exact"
 
 
 def _read_yaml(path: Path, defaults: RowsEvaluatorOptions) -> tuple[RowsEvaluatorOptions, Path]:

@@ -6,26 +6,69 @@ Source of the expected calibration error: C. Guo et al., "On calibration of mode
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence as Rows
+from itertools import islice
 
-from swift_evaluate.rows.choices import choices_of
+from swift_evaluate.rows.choices import Choices, choices_of
 from swift_evaluate.rows.files import SourceRow
 
 from swift_core.contract import UsageError
-from swift_plugin_transformers.evaluation.encoding import RowEncoder, Sequence as Tokens
-from swift_plugin_transformers.evaluation.likelihood import total
-
-if TYPE_CHECKING:
-    from torch.nn import Module
+from swift_plugin_transformers.evaluation.encoding import Sequence
+from swift_plugin_transformers.evaluation.likelihood import totals
+from swift_plugin_transformers.evaluation.tasks import Estimates, Numbers, Result, Task
 
 
-def scores(model: Module, encoder: RowEncoder, row: SourceRow) -> Mapping[str, float]:
-    """Return accuracy, the probability of the best choice among the choices, and the Brier score.
+class Calibration(Task):
+    """Accuracy, the probability of the best choice among the choices, the Brier score, and the expected calibration error."""
 
-    Raises:
-        UsageError: the row has no question and choices, or its answer is none of them.
-    """
+    lower_is_better = ("calibration_error", "brier")
+
+    def results(self, rows: Rows[SourceRow]) -> Iterator[Result]:
+        """Yield the scores of each row.
+
+        Raises:
+            UsageError: a row has no question and choices, or its answer is none of them.
+        """
+        found = [_choices(row) for row in rows]
+        windows = [window for row, choices in zip(rows, found, strict=True) for window in self._windows(row, choices)]
+        likelihoods = iter(totals(self.subject.model, windows))
+        for choices in found:
+            each = {letter: -total.nll for letter, total in zip(choices.texts, islice(likelihoods, len(choices.texts)), strict=True)}
+            yield Result(scores(each, choices.right))
+
+    def estimates(self, scored: Rows[Numbers]) -> Estimates:
+        """Return the expected calibration error."""
+        return {"calibration_error": (expected_error(scored, self.subject.options.bins), None)}
+
+    def _windows(self, row: SourceRow, choices: Choices) -> Iterator[Sequence]:
+        """Yield the question with each of its letters."""
+        encoder = self.subject.encoder
+        asked = f"{row.data['question']}\n{choices.listed()}\nAnswer:"
+        prompt = encoder.tokenizer(asked, add_special_tokens=False, verbose=False)["input_ids"]
+        for letter in choices.texts:
+            answer = encoder.tokenizer(f" {letter}", add_special_tokens=False)["input_ids"]
+            yield Sequence([encoder.first, *prompt, *answer], [True] * len(answer))
+
+
+def scores(likelihoods: Mapping[str, float], right: str) -> dict[str, float]:
+    """Return the scores of a question from the log-likelihood of each choice."""
+    top = max(likelihoods.values())
+    whole = sum(math.exp(value - top) for value in likelihoods.values())
+    probabilities = {letter: math.exp(value - top) / whole for letter, value in likelihoods.items()}
+    best = max(probabilities, key=lambda letter: probabilities[letter])
+    brier = sum((probability - (letter == right)) ** 2 for letter, probability in probabilities.items())
+    return {"accuracy": float(best == right), "confidence": probabilities[best], "brier": brier}
+
+
+def expected_error(rows: Rows[Mapping[str, float]], bins: int) -> float:
+    """Return the expected calibration error over bins of equal width."""
+    found: dict[int, list[Mapping[str, float]]] = {}
+    for row in rows:
+        found.setdefault(min(int(row["confidence"] * bins), bins - 1), []).append(row)
+    return math.fsum(abs(math.fsum(row["accuracy"] - row["confidence"] for row in each)) for each in found.values()) / len(rows)
+
+
+def _choices(row: SourceRow) -> Choices:
     try:
         choices = choices_of(row.data)
     except ValueError as error:
@@ -34,22 +77,4 @@ def scores(model: Module, encoder: RowEncoder, row: SourceRow) -> Mapping[str, f
         raise UsageError(
             "the row has no question with choices", code="EVAL-063", where=row.where, hint="Rows need question, choices and answer."
         )
-    prompt = encoder.tokenizer(f"{row.data['question']}\n{choices.listed()}\nAnswer:", add_special_tokens=False, verbose=False)["input_ids"]
-    likelihoods = {}
-    for letter in choices.texts:
-        answer = encoder.tokenizer(f" {letter}", add_special_tokens=False)["input_ids"]
-        likelihoods[letter] = -total(model, [Tokens([encoder.first, *prompt, *answer], [True] * len(answer))]).nll
-    top = max(likelihoods.values())
-    whole = sum(math.exp(value - top) for value in likelihoods.values())
-    probabilities = {letter: math.exp(value - top) / whole for letter, value in likelihoods.items()}
-    best = max(probabilities, key=lambda letter: probabilities[letter])
-    brier = sum((probability - (letter == choices.right)) ** 2 for letter, probability in probabilities.items())
-    return {"accuracy": float(best == choices.right), "confidence": probabilities[best], "brier": brier}
-
-
-def expected_error(rows: Sequence[Mapping[str, float]], bins: int) -> float:
-    """Return the expected calibration error over bins of equal width."""
-    found: dict[int, list[Mapping[str, float]]] = {}
-    for row in rows:
-        found.setdefault(min(int(row["confidence"] * bins), bins - 1), []).append(row)
-    return math.fsum(abs(math.fsum(row["accuracy"] - row["confidence"] for row in each)) for each in found.values()) / len(rows)
+    return choices

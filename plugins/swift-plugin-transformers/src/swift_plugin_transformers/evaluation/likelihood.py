@@ -1,29 +1,34 @@
-"""Log-likelihoods of tokens under a model."""
+"""Log-likelihoods of tokens under a model, and how far two models agree."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence as Windows
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
+from torch.nn.functional import kl_div
 
 from swift_plugin_transformers.evaluation.encoding import Sequence
+from swift_plugin_transformers.evaluation.passes import passes
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+
+    from swift_plugin_transformers.evaluation.scored_model import ScoredModel
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Sums over the counted tokens of a row."""
+    """Sums over counted tokens."""
 
-    nll: float  # negative log-likelihood in nats
-    tokens: int
-    right: int  # tokens that were the most probable ones
+    nll: float = 0.0  # negative log-likelihood in nats
+    tokens: int = 0
+    right: int = 0  # tokens that were the most probable ones
+
+    def __add__(self, other: Total) -> Total:
+        return Total(self.nll + other.nll, self.tokens + other.tokens, self.right + other.right)
 
     @property
     def loss(self) -> float:
@@ -31,40 +36,53 @@ class Total:
         return self.nll / self.tokens
 
 
-@torch.inference_mode()
-def logits_of(model: Module, window: Sequence) -> tuple[Tensor, Tensor]:
-    """Return the logits of the counted tokens of a window (tokens, vocabulary) in float32, and these tokens."""
-    device = next(model.parameters()).device
-    ids = torch.tensor([window.ids], device=device)
-    counted = torch.tensor(window.counted, device=device)
-    hidden = model(input_ids=ids[:, :-1], use_cache=False).logits[0, -len(window.counted) :]
-    return hidden[counted].float(), ids[0, -len(window.counted) :][counted]
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Sums over counted tokens of how far a model agrees with a reference."""
 
+    kl: float = 0.0  # KL divergence from the reference in nats
+    tokens: int = 0
+    equal: int = 0  # tokens at which both find the same one the most probable
 
-def total(model: Module, windows: Iterable[Sequence]) -> Total:
-    """Return the sums over the windows of a row."""
-    nll, tokens, right = 0.0, 0, 0
-    for window in windows:
-        if not any(window.counted):
-            continue
-        logits, targets = logits_of(model, window)
-        nll += float(functional.cross_entropy(logits, targets, reduction="sum"))
-        right += int((logits.argmax(-1) == targets).sum())
-        tokens += len(targets)
-    return Total(nll, tokens, right)
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(self.kl + other.kl, self.tokens + other.tokens, self.equal + other.equal)
 
 
 @torch.inference_mode()
-def divergence(model: Module, reference: Module, windows: Iterable[Sequence]) -> tuple[float, float, int]:
-    """Return the KL divergence of the model from the reference in nats, equal most probable tokens, and tokens, summed over the windows."""
-    kl, equal, tokens = 0.0, 0, 0
-    for window in windows:
-        if any(window.counted):
-            ours, theirs = logits_of(model, window)[0], logits_of(reference, window)[0]
-            kl += float(functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="sum"))
-            equal += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
-            tokens += len(ours)
-    return kl, equal, tokens
+def totals(model: ScoredModel, windows: Windows[Sequence]) -> list[Total]:
+    """Return the sums of each window."""
+    found = [Total()] * len(windows)
+    for each in passes(windows, model):
+        labels = each.micro.labels.to(model.device)
+        parts = [_of_tokens(logits, labels[block]) for block, logits in model.logits(model.states(each.micro))]
+        nll, right = (torch.cat(column).split_with_sizes(list(each.counts)) for column in zip(*parts, strict=True))
+        for number, *sums in zip(each.windows, nll, right, strict=True):
+            found[number] = Total(float(sums[0].double().sum()), len(sums[0]), int(sums[1].sum()))
+    return found
+
+
+@torch.inference_mode()
+def agreements(model: ScoredModel, reference: ScoredModel, windows: Windows[Sequence]) -> list[Agreement]:
+    """Return the sums of each window; the reference computes in the same forward passes."""
+    found = [Agreement()] * len(windows)
+    for each in passes(windows, model, reference):
+        parts = []
+        for (_, ours), (_, theirs) in zip(*(side.logits(side.states(each.micro)) for side in (model, reference)), strict=True):
+            target = theirs.to(ours.device)
+            kl = kl_div(ours.log_softmax(-1), target.log_softmax(-1), log_target=True, reduction="none").sum(-1)
+            parts.append((kl, ours.argmax(-1) == target.argmax(-1)))
+        kls, equal = (torch.cat(column).split_with_sizes(list(each.counts)) for column in zip(*parts, strict=True))
+        for number, *sums in zip(each.windows, kls, equal, strict=True):
+            found[number] = Agreement(float(sums[0].double().sum()), len(sums[0]), int(sums[1].sum()))
+    return found
+
+
+def _of_tokens(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the negative log-likelihood of each label, and whether it is the most probable token; `logits` is overwritten."""
+    target = logits.gather(1, labels[:, None])
+    top, best = logits.max(-1, keepdim=True)
+    log_sum = logits.sub_(top).exp_().sum(-1, keepdim=True).log_().add_(top)
+    return (log_sum - target).squeeze(1), best.squeeze(1) == labels
 
 
 def ratio(numerators: list[float], denominators: list[float]) -> tuple[float, float | None]:

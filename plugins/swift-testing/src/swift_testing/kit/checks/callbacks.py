@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import Run
@@ -26,6 +27,8 @@ def check_callback_side_effects(subject: Subject) -> None:
     import torch
 
     callback, training = subject.build(), _training(subject)
+    checkpoint = subject.new_folder("checkpoint")
+    shutil.copytree(subject.tiny_model, checkpoint / "model")
     model = tiny.base(subject.tiny_model).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
@@ -44,7 +47,7 @@ def check_callback_side_effects(subject: Subject) -> None:
         training.step += 1
         training.metrics, training.evaluated = {"loss": loss, "grad_norm": 1.0, "learning_rate": 1e-3}, {"loss": loss}
         for method in _AT_STEP:
-            call(method, *([training.folder] if method == "on_save" else []))
+            call(method, *([checkpoint] if method == "on_save" else []))
     call("on_train_end", training.folder)
 
 
