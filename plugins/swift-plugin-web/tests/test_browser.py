@@ -17,7 +17,7 @@ from swift_testing.rig import write_tiny_model
 from swift_train.testing import ragged_chats, write_rows
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PICTURES = os.environ.get("SWIFT_WEB_PICTURES", "")
+PICTURES = os.environ.get("WEB_PICTURES", "")  # a folder for them; variables of SWIFT_ are the tests' own
 pytestmark = [pytest.mark.full("web"), pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")]
 UNNAMED = (
     "[...document.querySelectorAll('input:not([type=hidden]),select,textarea')]"

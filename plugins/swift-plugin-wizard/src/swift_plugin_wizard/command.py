@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,7 @@ class Wizard:
         options = options_of(answers)
         if plan := self._plan(options):
             options = options_of(answers, seconds=plan.seconds)
+            plan = replace(plan, steps=options["max_steps"])
         write_text(file, yaml_of(options))
         click.echo(f"\n{self.say('written', file=file)}")
         self.show("command", command_of(options))
