@@ -35,6 +35,7 @@ LANES = {
     "plugins": Lane(10, "each kind of swift plugins new, installed by pip, with its tests and checks; the tutorial as it is written"),
     "quantize": Lane(18, "the real model by llm-compressor, GPTQModel and AutoAWQ; after swift env create"),
     "ray": Lane(2, "a run as workers of Ray Train; in an environment with swift-plugin-ray[engine]"),
+    "references": Lane(2, "losses of embedding models against sentence-transformers, in an environment of its own; it reads the result"),
     "sandbox": Lane(2, "the 164 problems of HumanEval, executed in the sandbox"),
     "serve": Lane(4, "10,000 requests to the embedded server leave nothing behind; the real model, sixteen at once"),
     "train": Lane(4, "the 20 losses that ms-swift, LLaMA-Factory and TRL give on the same job"),
