@@ -28,7 +28,7 @@ LANES = {
     "megatron": Lane(14, "megatron-core against one process, on 17 ways to spread a model"),
     "mesh": Lane(2, "a mesh of four processes on two axes against one process, resumed too"),
     "nodes": Lane(5, "DDP over two network namespaces; nodes that are lost"),
-    "offline": Lane(12, "every verb on the real model, and the quickstart from a bundle, in a network namespace with the loopback alone"),
+    "offline": Lane(12, "the verbs on the real model, and the quickstart from a bundle, in a network namespace with the loopback alone"),
     "openvino": Lane(2, "the real model served by OpenVINO; after swift env create openvino"),
     "parallel": Lane(20, "every strategy, tuner and task on 1, 2 and 4 processes; writes reference/parallel.md"),
     "plan": Lane(4, "the traced peak of 32 training steps against torch's, in float32 and bfloat16; sharding over four processes"),

