@@ -5,7 +5,8 @@
 Each FOLDER is a checkout of the tool's repository. Every command line in its shell scripts and pages, and every training file, is resolved
 as `--dry-run` does. What is not of this program is replaced: the model by a tiny random Llama, an adapter by an empty one on it, data sets
 by rows of the form that the verb takes. Engines and a GPU are pretended to be there. So a count is the best case: the names and values of
-the options, and their combinations, and nothing of what a run then does. Lines with placeholders (`...`) are not counted.
+the options, and their combinations, and nothing of what a run then does. Lines with placeholders
+(`...`), or that name a configuration file which is not there, are not counted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -32,7 +34,7 @@ from swift_plugin_import.shell import commands
 from swift_plugin_import.source import Source
 from swift_plugin_megatron.command import swift_line
 from swift_testing.rig import write_tiny_model
-from swift_train import strategy_checks
+from swift_train import preflight, strategy_checks, verb_checks
 
 from swift_core.cli import invoke
 from swift_core.contract import SwiftError
@@ -76,7 +78,9 @@ class StandIns:
     """The folder with the model, the adapter and the rows that stand in for those of the examples."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.model, self.adapter = folder, write_tiny_model(folder / "model"), folder / "adapter"
+        sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 16, "num_key_value_heads": 16, "num_hidden_layers": 8}
+        self.folder, self.model, self.adapter = folder, write_tiny_model(folder / "model", **sizes), folder / "adapter"
+        self.mixture = _mixture(folder / "mixture", self.model, sizes)
         self.adapter.mkdir()
         config = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": str(self.model)}
         (self.adapter / "adapter_config.json").write_text(json.dumps(config))
@@ -94,11 +98,17 @@ class StandIns:
         verb = str(flags.get("rlhf_type") or ("seq-cls" if "num_labels" in flags else words[1]))
         found: list[str] = []
         name, taken = "", 0
+        identity = "swift/self-cognition" in " ".join(words)  # its rows are replaced, so the options for them are left out
+        self.experts = "expert_model_parallel_size" in flags
         for word in words:
             if word.startswith("--"):
                 name, equals, value = word.removeprefix("--").partition("=")
                 name, taken = name.replace("-", "_"), 0
+                if identity and name in ("model_name", "model_author"):
+                    continue
                 found.append(f"--{name}={self._value(name, value, verb)}" if equals else word)
+            elif identity and name in ("model_name", "model_author"):
+                continue
             elif name in ("dataset", "val_dataset", "cached_dataset", "dataset_name"):
                 taken += 1
                 if taken == 1 or name != "dataset_name":
@@ -109,7 +119,7 @@ class StandIns:
 
     def _value(self, name: str, value: str, verb: str) -> str:
         if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "reward_model", "load", "mcore_model"):
-            return str(self.model)
+            return str(self.mixture if self.experts else self.model)
         if name in ("adapters", "ckpt_dir", "adapter", "mcore_adapter"):
             alias, equals, _ = value.partition("=")
             return f"{alias}={self.adapter}" if equals else str(self.adapter)
@@ -123,6 +133,15 @@ class StandIns:
             plugin.touch()
             return str(plugin)
         return value
+
+
+def _mixture(folder: Path, model: Path, sizes: dict[str, int]) -> Path:
+    """Write the configuration of a tiny mixture of experts, with empty weights and the tokenizer of the tiny model."""
+    shutil.copytree(model, folder)
+    config = json.loads((model / "config.json").read_text())
+    known = {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "num_experts": 32, "num_experts_per_tok": 2}
+    (folder / "config.json").write_text(json.dumps({**config, **sizes, **known, "moe_intermediate_size": 64, "head_dim": 16}))
+    return folder
 
 
 def outcome(words: Sequence[str]) -> str:
@@ -164,6 +183,8 @@ def ms_swift(folder: Path, stand_ins: StandIns) -> dict[str, Count]:
     for place, words, variables in command_lines(folder):
         if words[0] == "trl" or any(word in ("...", "…") or word.startswith(("<", "$")) for word in words):
             continue
+        if any(word.endswith((".yaml", ".json")) and not (folder / word).is_file() for word in words[2:3]):
+            continue  # a file that is not there
         count = counts.setdefault(" ".join(words[:2]), Count())
         with mock.patch.dict(os.environ, {name: variables[name] for name in _VARIABLES if variables.get(name, "").isdecimal()}):
             count.add(f"{place}: {shlex.join(words)[:300]}", _resolve(stand_ins, words))
@@ -223,7 +244,7 @@ def trl(folder: Path, stand_ins: StandIns) -> Count:
     """Count the command lines of `trl VERB`."""
     count, importer = Count(), importers()["trl"]
     for place, words, _ in command_lines(folder):
-        if words[0] != "trl" or any(word == "..." for word in words) or words[1] in ("env", "vllm-serve", "skills"):
+        if words[0] != "trl" or {"...", "--config"} & {*words} or words[1] in ("env", "vllm-serve", "skills"):
             continue
         found = importer.read(Source(shlex.join(words)))
         if not found or found[0].impossible:
@@ -245,7 +266,12 @@ def main() -> None:
     pretended = [
         mock.patch.object(engines, "device_kind", return_value="cuda"),
         mock.patch.object(strategy_checks, "device_kind", return_value="cuda"),
-        *(mock.patch.object(module, "engine_state", return_value=engines.EngineState(True)) for module in (engines, strategy_checks)),
+        mock.patch.object(preflight, "_kind", return_value="cuda"),
+        mock.patch.object(preflight, "_installed", return_value=True),
+        *(
+            mock.patch.object(module, "engine_state", return_value=engines.EngineState(True))
+            for module in (engines, strategy_checks, verb_checks)
+        ),
     ]
     with tempfile.TemporaryDirectory() as name, chdir(name):
         for patch in pretended:

@@ -76,7 +76,7 @@ EXPECTED = {
     }),
     "axolotl/context_parallel.yaml": ("sft", [], {"parallel": {"name": "mesh", "context": 2}, "mask": {"turns": "everything"}}),
     "axolotl/showcase_missing.yaml": ("sft", [
-        "datasets.0.type", "moon_phase", "special_tokens.eos_token", "xformers_attention"], {"tuner": {
+        "datasets.0.type", "moon_phase", "xformers_attention"], {"tuner": {
             "name": "lora", "rank": 8, "alpha": 16, "targets": "all-linear"}}),
     "trl/sft.yaml": ("sft", [], {
         "dataset": ["trl-lib/Capybara"], "packing": True, "max_length": 1024, "logging_steps": 10, "gradient_checkpointing": True,
@@ -235,3 +235,28 @@ def test_a_verb_that_is_not_there_is_listed_with_its_keys(tmp_path):
     source = Source.read(tmp_path / "x.sh")
     found = importer_for(source).read(source)[0]
     assert {item.key for item in found.impossible} >= {"verb", "num_moons"}
+
+
+def _translated(text, name):
+    (found,) = importer_for(Source(text), name).read(Source(text))
+    assert not found.impossible, found.impossible
+    return nested(found)
+
+
+def test_trackers_and_the_loss_watchdog_of_axolotl():
+    text = (
+        "base_model: acme/moon\ndatasets: [{path: rows.jsonl, type: alpaca}]\nwandb_project: moon\nwandb_name: first\nuse_mlflow: false\n"
+    )
+    found = _translated(
+        text + "loss_watchdog_threshold: 5.0\nloss_watchdog_patience: 4\nsaves_per_epoch: 2\nmicro_batch_size: 1\n", "axolotl"
+    )
+    watchdog = {"name": "loss-watchdog", "threshold": 5.0, "patience": 4}
+    assert found["callbacks"] == [{"name": "wandb", "project": "moon", "run_name": "first"}, watchdog]
+    assert found["saves_per_epoch"] == 2
+
+
+def test_optimizers_and_losses_of_llama_factory():
+    text = "model_name_or_path: acme/moon\ndataset: rows\nstage: sft\nfinetuning_type: full\ntemplate: qwen3\n"
+    found = _translated(text + "use_galore: true\ngalore_rank: 64\ngalore_scale: 2.0\nuse_dft_loss: true\n", "llama-factory")
+    assert {key: found["optimizer"][key] for key in ("name", "rank", "scale")} == {"name": "galore", "rank": 64, "scale": 2.0}
+    assert found["loss_type"] == "dft"

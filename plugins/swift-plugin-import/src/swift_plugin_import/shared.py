@@ -12,6 +12,7 @@ from swift_plugin_import.translation import Translation
 from swift_plugin_import.vocabulary import Vocabulary
 
 _ZERO = re.compile(r"z(?:ero)?[_-]?(?:stage)?[_-]?([0-3])", re.IGNORECASE)
+_OPTIMIZERS = {"use_galore": "galore", "use_apollo": "apollo", "use_muon": "muon"}
 _ADAMW = {"adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw", "adamw_apex_fused", "adamw_torch_npu_fused", "adamw_torch_xla"}
 _SCHEDULES = {
     "constant_with_warmup": "constant", "cosine_with_min_lr": "cosine", "cosine_warmup_with_min_lr": "cosine",
@@ -65,6 +66,17 @@ def precision(keys: Keys, found: Translation) -> None:
 def optimizer(keys: Keys, found: Translation, *, key: str = "optim") -> None:
     """Read the optimizer: AdamW of torch, or another that is installed here."""
     name = keys.take(key)
+    for switch_key, chosen in _OPTIMIZERS.items():
+        if switch_key not in keys:
+            continue
+        value = keys.take(switch_key)
+        if not is_on(value):
+            found.drop(switch_key, value, "it is switched off")
+        elif not Vocabulary(found).offers("optimizer", chosen):
+            found.refuse(switch_key, value, "no such optimizer is installed here")
+        else:
+            found.set("optimizer.name", chosen, switch_key if name is None else f"{switch_key}, which overrides {key}")
+            return
     if name is None:
         return
     text = str(name).lower().removeprefix("optimizernames.")

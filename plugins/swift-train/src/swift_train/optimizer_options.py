@@ -21,4 +21,4 @@ class BetasOptions(DecayOptions):
 class AdamOptions(BetasOptions):
     """Options of Adam and its variants."""
 
-    eps: float = option(1e-8, "Constant added to the denominator for numerical stability.", gt=0, also=("adam_epsilon",))
+    eps: float = option(1e-8, "Constant added to the denominator for numerical stability.", gt=0, also=("adam_epsilon", "adam_eps"))

@@ -48,6 +48,7 @@ IGNORED: Mapping[str, str] = {
     "streaming=false": "rows are stored, unless --data.streaming is given",
     "lazy_tokenize=true": "rows are tokenised once, before the first step; --data.streaming tokenises them during training",
     "task_type=causal_lm": _PRECISION,
+    "add_non_thinking_prefix=true": "the chat template decides what stands before an answer, as at inference",
     "label_names": "the supervised tokens follow from the rows",
     "save_safetensors=true": "checkpoints are always safetensors",
     "trust_remote_code=true": "code of a repository runs only if it is named with its revision: --trust-remote-code org/name@revision",

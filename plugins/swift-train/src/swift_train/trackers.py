@@ -22,7 +22,7 @@ class TrackerOptions(Options):
     """Options of every tracker."""
 
     project: str = option("swift", "Project, or experiment, that the run belongs to.")
-    name: str = option("", "Name of the run; default: that of its run folder.")
+    run_name: str = option("", "Name of the run; default: that of its run folder.")
 
 
 class Tracker(Callback):
@@ -62,7 +62,7 @@ class Tracker(Callback):
         if training.rank == 0:
             self._thread = threading.Thread(target=self._work, name=f"tracker {self.title}", daemon=True)
             self._thread.start()
-            name = self.options.name or training.folder.name
+            name = self.options.run_name or training.folder.name
             self._send(training, partial(self.start, name, training.folder, settings_of(training.run)))
 
     def on_step_end(self, training: Training) -> None:

@@ -10,16 +10,16 @@ from swift_plugin_import.importer import TableImporter
 from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
 from swift_plugin_import.tools import axolotl_rows, training_arguments
+from swift_plugin_import.trackers import trackers
 from swift_plugin_import.translation import Translation
 
-_SPEED = re.compile(r"liger|cut_cross_entropy|kernels", re.IGNORECASE)
+_SPEED = re.compile(r"liger|cut_cross_entropy|kernels|SwanLabPlugin", re.IGNORECASE)
 _ATTENTION = {
     "flash_attention": "flash_attention_2",
     "sdp_attention": "sdpa",
     "eager_attention": "eager",
     "flex_attention": "flex_attention",
 }
-_OBSERVERS = {"wandb_project": ("use_wandb",), "mlflow_experiment_name": ("use_mlflow",), "comet_project_name": ("use_comet",)}
 
 
 class Axolotl(TableImporter):
@@ -65,26 +65,19 @@ class Axolotl(TableImporter):
         shared.no_tuner_options(found)
 
     def _callbacks(self, keys: Keys, found: Translation) -> None:
-        """Read early stopping and the loss watchdog."""
+        """Read early stopping, the loss watchdog and the trackers."""
         patience = keys.take("early_stopping_patience")
         limit, steps = keys.take("loss_watchdog_threshold"), keys.take("loss_watchdog_patience")
-        chosen: list[dict[str, Any]] = []
+        chosen = trackers(keys, found)
         if is_on(patience):
-            chosen.append({"name": "early-stopping", "patience": patience})
+            chosen.insert(0, {"name": "early-stopping", "patience": patience})
         elif patience is not None:
             found.drop("early_stopping_patience", patience, "it is switched off")
         if is_on(limit):
             chosen.append({"name": "loss-watchdog", "threshold": limit, **({"patience": steps} if steps else {})})
         if chosen:
-            found.set(
-                "callbacks",
-                chosen,
-                "early_stopping_patience, loss_watchdog_threshold"
-                if len(chosen) > 1
-                else "early_stopping_patience"
-                if is_on(patience)
-                else "loss_watchdog_threshold",
-            )
+            names = {"early-stopping": "early_stopping_patience", "loss-watchdog": "loss_watchdog_threshold"}
+            found.set("callbacks", chosen, ", ".join(names.get(each["name"], each["name"]) for each in chosen))
 
     def _tuner(self, keys: Keys, found: Translation) -> None:
         adapter = keys.take("adapter")
@@ -185,6 +178,8 @@ class Axolotl(TableImporter):
         for name, token in (keys.take("special_tokens") or {}).items():
             if name == "pad_token":
                 found.drop("special_tokens.pad_token", token, "padding is masked, whichever token it is")
+            elif name == "eos_token":
+                found.drop(f"special_tokens.{name}", token, "answers are trained through the end-of-turn token of the chat template")
             elif name in ("bos_token", "unk_token"):
                 found.drop(f"special_tokens.{name}", token, "the chat template and the tokenizer of the checkpoint are used")
             else:
@@ -219,7 +214,3 @@ class Axolotl(TableImporter):
                 found.drop("plugins", plugin, "speed only")
             else:
                 found.refuse("plugins", plugin, "a plugin of axolotl")
-        for key, switches in _OBSERVERS.items():
-            for switch in (*switches, key):
-                if switch in keys and not is_on(keys.get(switch)):
-                    found.drop(switch, keys.take(switch), "it is switched off")

@@ -11,6 +11,7 @@ from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
 from swift_plugin_import.tools import training_arguments
 from swift_plugin_import.tools.dataset_info import Registered, split_names
+from swift_plugin_import.trackers import trackers
 from swift_plugin_import.translation import Translation, is_secret
 from swift_plugin_import.vocabulary import Vocabulary
 
@@ -89,6 +90,10 @@ class LlamaFactory(TableImporter):
         self._masks(keys, found)
         self._template(keys, found)
         self._preferences(keys, found)
+        if observed := trackers(keys, found):
+            found.set("callbacks", observed, ", ".join(each["name"] for each in observed))
+        shared.switch(keys, found, "use_dft_loss", "loss_type", "dft")
+        shared.switch(keys, found, "use_eaft_loss", "loss_type", "eaft")
         if keys.take("disable_gradient_checkpointing"):
             found.set("gradient_checkpointing", False, "disable_gradient_checkpointing")
         elif "gradient_checkpointing" not in found.settings and "enable_activation_checkpointing" not in keys:

@@ -49,6 +49,8 @@ class Trl(TableImporter):
             own |= {"tuner.rank": 16, "tuner.alpha": 32, "tuner.dropout": 0.05}
         if found.verb != "sft":
             own |= {"learning_rate": 1e-6}
+        if found.verb in ("reward", "rm", "seq-cls"):
+            own.pop("truncation", None)  # scores are read at the last token, which is never cut
         return own
 
     def arrange(self, keys: Keys, found: Translation, source: Source) -> None:

@@ -1,0 +1,78 @@
+"""The program `megatron`: lines with the names of ms-swift and Megatron-LM are lines of swift, with a note on each difference."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from swift_plugin_megatron.command import swift_line
+
+from swift_core.contract import UsageError
+
+LINE = """sft --model M --dataset rows.jsonl --tensor_model_parallel_size 2 --micro_batch_size 2 --global_batch_size 32 --lr 1e-5
+--min_lr 1e-6
+--lr_warmup_fraction 0.05 --train_iters 100 --recompute_granularity full --recompute_method uniform --recompute_num_layers 1
+--finetune true --no_save_optim true --no_save_rng true --cross_entropy_loss_fusion true --sequence_parallel true --attention_backend flash
+--lr_decay_style WSD --output_dir out"""
+
+
+def flags(line):
+    found, name = {}, ""
+    for word in line.words[1:]:
+        if word.startswith("--"):
+            name = word.removeprefix("--")
+            found[name] = []
+        else:
+            found[name].append(word)
+    return found
+
+
+def test_a_whole_line():
+    line = swift_line(shlex.split(LINE), {"NPROC_PER_NODE": "8"})
+    assert line.words[0] == "sft"
+    found = flags(line)
+    expected = {
+        "parallel": "megatron", "learning_rate": "1e-5", "min_lr": "1e-6", "warmup_ratio": "0.05", "max_steps": "100", "batch_size": "2",
+        "gradient_accumulation_steps": "4", "gradient_checkpointing": "true", "save_only_model": "true", "schedule": "wsd",
+        "sequence_parallel": "true", "tensor_model_parallel_size": "2", "model": "M", "output_dir": "out",
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == {name: [value] for name, value in expected.items()}
+    for ignored in ("recompute_method", "finetune", "no_save_rng", "attention_backend", "cross_entropy_loss_fusion"):
+        assert ignored not in found
+        assert any(note.startswith(f"--{ignored} has no effect") for note in line.notes), ignored
+
+
+@pytest.mark.parametrize(("processes", "steps"), [("2", "16"), ("4", "8"), ("8", "4")])
+def test_the_global_batch_size_is_over_the_replicas(processes, steps):
+    words = shlex.split("sft --tensor_model_parallel_size 2 --micro_batch_size 1 --global_batch_size 16")
+    assert flags(swift_line(words, {"NPROC_PER_NODE": processes}))["gradient_accumulation_steps"] == [steps]
+    assert flags(swift_line([*words, "--nproc_per_node", processes], {}))["gradient_accumulation_steps"] == [steps]
+
+
+def test_merging_follows_the_training():
+    line = swift_line(shlex.split("sft --model M --dataset d --merge_lora true --output_dir out"), {})
+    assert (line.merged, "merge_lora" in flags(line)) == ("out", False)
+    merging = swift_line(shlex.split("export --adapters a --merge_lora true --output_dir out --tensor_model_parallel_size 2"), {})
+    assert merging.words == ["merge", "--adapter", "a", "--output_dir", "out"]
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ("train --model M", ""),
+        ("sft --global_batch_size 3 --micro_batch_size 2", "--global_batch_size"),
+        ("sft --mtp_num_layers 1", "--mtp_num_layers"),
+        ("sft --fp8_format e4m3", "--fp8_format"),
+        ("sft --merge_lora true", "--merge_lora"),
+        ("export --model M --to_mcore true", "--to_mcore"),
+    ],
+)
+def test_what_is_not_possible_is_refused_with_the_way(words, where):
+    with pytest.raises(UsageError) as refused:
+        swift_line(shlex.split(words), {})
+    assert refused.value.where == where
+    assert refused.value.hint
+
+
+def test_what_is_switched_off_is_no_error():
+    assert swift_line(shlex.split("sft --fp8_param_gather false --sequence_parallel true"), {}).words == ["sft", "--parallel", "megatron"]
