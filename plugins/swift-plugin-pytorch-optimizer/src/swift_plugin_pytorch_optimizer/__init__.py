@@ -34,7 +34,7 @@ def swift_optimizers() -> list[OptimizerSpec]:
               "schedule_free_adamw", options="ScheduleFreeOptions", shards="tensors"),
         _spec("stable-adamw", "StableAdamW", "AdamW with clipped updates", "stable_adamw", options=adam),
         _spec("came", "Came", "CAME: Adafactor with a confidence of its updates", "came_pytorch", options="CameOptions"),
-        _spec("adopt", "Adopt", "ADOPT: Adam that converges with any beta2", "adopt_adamw", options=adam, shards="elements"),
+        _spec("adopt", "Adopt", "ADOPT: Adam that converges with any beta2", "adopt_adamw", options=adam),
     ]  # fmt: skip
 
 
