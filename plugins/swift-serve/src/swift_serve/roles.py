@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from swift_core.contract import Server
 
@@ -61,4 +61,18 @@ class Backend(Protocol):
 
     def drop_adapter(self, server: Server, name: str) -> None:
         """Remove an adapter from the running server."""
+        ...
+
+
+@runtime_checkable
+class ReloadingBackend(Backend, Protocol):
+    """A backend whose running server can replace all of its weights, as online training needs without an adapter."""
+
+    def reload(self, server: Server, checkpoint: Path) -> None:
+        """Replace the weights of the base model by those of a checkpoint of the same architecture; cached prefixes are dropped.
+
+        Raises:
+            UsageError: the server does not allow it, or refuses this checkpoint.
+            SwiftError: the server does not respond or failed.
+        """
         ...

@@ -169,7 +169,7 @@ class Loop:
         tokens, supervised = int(samples.lengths[rows].sum()), int(samples.supervised[rows].sum())
         count = self.task.count(samples, rows)
         rate = self.rate(state.updates)
-        step = Step(self.strategy, self.task, samples, rows, train=True)
+        step = Step(self.strategy, self.task, samples, rows, train=True, batches=self.batches)
         micros = self.task.prepare(step, self.batches.training(samples, rows))
         self.batches.fetch_after(self.sampler, state.step)
         loss = self.strategy.accumulate(micros, self.task, 1 / count)

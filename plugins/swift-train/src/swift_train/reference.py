@@ -56,7 +56,7 @@ def add_columns(
         progress(start, len(rows))
         block = range(start, min(start + size, len(rows)))
         micros = batches.collate(rows, batches.evaluation(rows, block))
-        step = Step(strategy, task, rows, block, train=False)
+        step = Step(strategy, task, rows, block, train=False, batches=batches)
         for name, measure in task.reference.items():
             found = step.score(micros, measure)
             for part in step.gather(_by_row(micros, found) if found else None):

@@ -81,11 +81,17 @@ def candidates(path: Path) -> list[Path]:
 def earlier_checkpoints(checkpoint: Path) -> list[Path]:
     """Return the checkpoints up to this one, of its run and of those that it was resumed from, oldest first."""
     found: list[Path] = []
-    folder: Path | None = checkpoint.parents[1]
-    seen: set[Path] = set()
-    while folder and folder not in seen:
-        seen.add(folder)
+    for folder in run_folders(checkpoint):
         found = [path for path in complete_checkpoints(folder / "checkpoints") if _step(path) <= _step(checkpoint)] + found
+    return found
+
+
+def run_folders(checkpoint: Path) -> list[Path]:
+    """Return the run folder of a checkpoint, and those of the runs that it was resumed from, newest first."""
+    found: list[Path] = []
+    folder: Path | None = checkpoint.parents[1]
+    while folder and folder not in found:
+        found.append(folder)
         folder = _resumed_from(folder)
     return found
 

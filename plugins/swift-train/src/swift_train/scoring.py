@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch.distributed as dist
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from swift_train.batches import Micro
+    from swift_train.micro_batches import MicroBatches
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
     from swift_train.tasks import ForwardLoss
@@ -29,6 +30,7 @@ class Step:
         task: the forward pass and the loss.
         samples, rows: the samples, and the indices of the step's rows over all ranks, in order; the same on every rank.
         train: whether gradients will follow.
+        batches: makes micro-batches of other rows.
     """
 
     strategy: Strategy
@@ -36,6 +38,7 @@ class Step:
     samples: Samples
     rows: Sequence[int]
     train: bool
+    batches: MicroBatches
 
     def score(self, micros: Sequence[Micro], measure: Measure, forward: Callable[[Module, Micro], Tensor] | None = None) -> list[Tensor]:
         """Run forward passes without gradients, in evaluation mode. Collective.
@@ -59,6 +62,13 @@ class Step:
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Reduce a number over all processes. Collective."""
         return self.strategy.reduce(x, op)
+
+
+def with_column(micros: Sequence[Micro], name: str, values: Sequence[Tensor]) -> Sequence[Micro]:
+    """Return micro-batches with a column of what `Step.score` returned; unchanged where it returned nothing."""
+    if not values:
+        return micros
+    return [replace(micro, columns={**micro.columns, name: column}) for micro, column in zip(micros, values, strict=True)]
 
 
 class _Recorder:

@@ -1,0 +1,106 @@
+"""The rows of each step of a generation: answers with their advantages, and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from swift_rollouts.advantages import advantages
+from swift_rollouts.samples import RolloutRow, RolloutSamples
+from swift_rollouts.scoring import totals
+
+from swift_plugin_grpo.old_policy import OldPolicy
+
+if TYPE_CHECKING:
+    from swift_rollouts.generation import Answer, Generation
+
+    from swift_plugin_grpo.options import GrpoOptions
+
+
+class StepRows(RolloutSamples):
+    """The rows of a step. Those whose advantage is 0 are computed only if there is a divergence from the reference policy.
+
+    Args:
+        rows: of the step, each with its column `advantage`.
+        old: log-probabilities of the policy before the generation is trained; None if they are not needed.
+        first: index of the step's first computed row among those of the generation.
+    """
+
+    def __init__(self, rows: Sequence[RolloutRow], options: GrpoOptions, old: OldPolicy | None, first: int) -> None:
+        kept = [row for row in rows if not _left_out(row.answer, options)]
+        computed = _computed(rows, options)
+        super().__init__(computed, sampled=len(kept), tokens=sum(row.answer.sampled for row in kept))
+        self.old, self.first = old, first
+
+    def mean_over(self, options: GrpoOptions) -> float:
+        """Return what the loss of the step is a mean over."""
+        if options.loss_type in ("dapo", "bnpo", "cispo"):
+            return max(1.0, self.tokens)
+        return max(1.0, self.sampled) * (options.max_completion_length if options.loss_type == "dr_grpo" else 1)
+
+
+def build_steps(
+    generation: Generation, options: GrpoOptions, rows_per_step: int, origin: Callable[[int], str], file: Path
+) -> tuple[list[StepRows], dict[str, float]]:
+    """Return the rows of each step of a generation, and its metrics.
+
+    Args:
+        generation: the answers with their rewards.
+        options: of the task.
+        rows_per_step: answers per step.
+        origin: returns the file and row of a prompt, as text.
+        file: of the log-probabilities of the policy before the generation is trained.
+    """
+    weights = options.reward_weights or [1.0] * len(generation.rewards)
+    rewards = [totals(group, weights) for group in generation.groups]
+    found = advantages(rewards, options.scale_rewards, options.advantage_estimator)
+    rows = [
+        RolloutRow(group.ids, answer, {"advantage": float(advantage), "engine": _sampled(answer, answer.logprobs)}, origin(group.prompt))
+        for group, values in zip(generation.groups, found, strict=True)
+        for answer, advantage in zip(group.answers, values.tolist(), strict=True)
+    ]
+    parts = [rows[start : start + rows_per_step] for start in range(0, len(rows), rows_per_step)]
+    old = OldPolicy([_computed(part, options) for part in parts], file) if options.needs_old else None
+    starts = np.cumsum([0, *(len(_computed(part, options)) for part in parts)]).tolist()
+    steps = [StepRows(part, options, old, start) for part, start in zip(parts, starts, strict=False)]
+    return steps, _metrics(generation, rewards)
+
+
+def _computed(rows: Sequence[RolloutRow], options: GrpoOptions) -> list[RolloutRow]:
+    """Return the rows from which something is learned; the first one with advantage 0, if there are none."""
+    kept = [row for row in rows if not _left_out(row.answer, options) and (row.columns["advantage"] or options.beta)]
+    return kept or [RolloutRow(rows[0].prompt, rows[0].answer, {**rows[0].columns, "advantage": 0.0}, rows[0].origin)]
+
+
+def _left_out(answer: Answer, options: GrpoOptions) -> bool:
+    return options.mask_truncated_completions and answer.finish == "length"
+
+
+def _sampled(answer: Answer, values: Sequence[float]) -> NDArray[np.float32]:
+    """Return the values of the tokens that the model has sampled, float32."""
+    every = np.array(values, np.float32)
+    return every[np.array(answer.mask, np.bool_)] if answer.mask else every
+
+
+def _metrics(generation: Generation, rewards: Sequence[NDArray[np.float64]]) -> dict[str, float]:
+    answers = [answer for group in generation.groups for answer in group.answers]
+    lengths = np.array([answer.sampled for answer in answers])
+    every = np.concatenate(list(rewards))
+    parts: Mapping[str, list[float]] = {
+        name: [value for answer in answers if (value := answer.rewards[place]) is not None] for place, name in enumerate(generation.rewards)
+    }
+    return {
+        "reward": float(every.mean()),
+        "reward_std": float(np.mean([group.std(ddof=1) if len(group) > 1 else 0.0 for group in rewards])),
+        **{f"rewards/{name}": float(np.mean(values)) for name, values in parts.items() if values and len(parts) > 1},
+        "groups_without_spread": float(sum(np.ptp(group) == 0 for group in rewards)),
+        **({"groups_replaced": float(generation.replaced)} if generation.replaced else {}),
+        "completions/length": float(lengths.mean()),
+        "completions/longest": float(lengths.max()),
+        "completions/truncated": float(np.mean([answer.finish == "length" for answer in answers])),
+        "staleness": float(generation.number - generation.version),
+        "rollout_seconds": generation.seconds,
+    }

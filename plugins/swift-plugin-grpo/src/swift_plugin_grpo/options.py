@@ -1,0 +1,96 @@
+"""Options of `swift grpo`; the names are those of TRL and ms-swift."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+from swift_rollouts.advantages import Estimator, Scale
+from swift_rollouts.options import RewardOptions
+
+from swift_core.options import option
+
+_SPELLED = {"true": "group", "false": "none"}
+
+
+class GrpoOptions(RewardOptions):
+    """Options of `swift grpo`."""
+
+    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo", "gspo", "luspo", "sapo"] = option(
+        "dapo",
+        "Loss, and what it is a mean over. dapo, bnpo: sampled tokens; grpo, sapo: answers, each the mean of its tokens; dr_grpo: "
+        "max_completion_length tokens per answer; cispo: clipped weights instead of clipped terms; gspo: grpo with one ratio per answer; "
+        "luspo: answers, each the sum of its tokens.",
+    )
+    beta: float = option(0.0, "Weight of the divergence from the reference policy, which is the model before training.", ge=0)
+    epsilon: float = option(0.2, "Clipping of the importance ratio below 1.", ge=0, also=("epsilon_low",))
+    epsilon_high: float | None = option(
+        None, "Clipping of the importance ratio above 1; default: epsilon. For cispo, the largest weight; default: 5.", ge=0
+    )
+    delta: float | None = option(None, "Upper limit of the unclipped ratio (two-sided clipping); default: none.", gt=0)
+    importance_sampling_level: Literal["token", "sequence"] = option(
+        "token", "One importance ratio per token, or per answer: the geometric mean over its tokens (GSPO)."
+    )
+    sapo_temperature_pos: float = option(1.0, "Temperature of sapo for answers with a positive advantage.", gt=0, also=("tau_pos",))
+    sapo_temperature_neg: float = option(1.05, "Temperature of sapo for answers with a negative advantage.", gt=0, also=("tau_neg",))
+    scale_rewards: Scale = option(
+        "group", "Divide advantages by the deviation of the rewards of the group, of the batch, or by nothing.", values=_SPELLED
+    )
+    advantage_estimator: Estimator = option(
+        "grpo", "Baseline of the rewards: mean of the group (grpo), of its other answers (rloo), or of the batch (reinforce_plus_plus)."
+    )
+    importance_sampling_correction: Literal["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = option(
+        "token_truncate",
+        "Correction for the difference between the engine's probabilities and the model's own: a weight per token or answer, truncated at "
+        "the limits, or masked beyond them. Masked tokens do not count.",
+        also=("vllm_importance_sampling_mode", "rollout_importance_sampling_mode"),
+    )
+    importance_sampling_max: float | None = option(
+        2.0,
+        "Upper limit of that weight.",
+        gt=0,
+        also=("vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap", "rollout_importance_sampling_threshold"),
+    )
+    importance_sampling_min: float | None = option(None, "Lower limit of that weight.", gt=0, also=("vllm_importance_sampling_clip_min",))
+
+    @property
+    def high(self) -> float:
+        """Clipping of the importance ratio above 1."""
+        if self.epsilon_high is None:
+            return 5.0 if self.loss_type == "cispo" else self.epsilon
+        return self.epsilon_high
+
+    @property
+    def by_sequence(self) -> bool:
+        """Whether there is one importance ratio per answer."""
+        return self.importance_sampling_level == "sequence" or self.loss_type in ("gspo", "luspo")
+
+    @property
+    def masks(self) -> bool:
+        """Whether the correction masks tokens."""
+        return self.importance_sampling_correction.endswith("mask")
+
+    @property
+    def needs_old(self) -> bool:
+        """Whether the log-probabilities before the first update with the answers are needed."""
+        return self.num_iterations > 1 or self.steps_at_once > 1 or self.masks
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.truncated and self.importance_sampling_correction != "none":
+            raise ValueError(
+                "with top_p, top_k or min_p the engine's probabilities are of another distribution: add "
+                "--importance-sampling-correction none"
+            )
+        return self
+
+
+class RlooOptions(GrpoOptions):
+    """Options of `swift rloo`."""
+
+    advantage_estimator: Estimator = option(
+        "rloo", "Baseline of the rewards: mean of the group (grpo), of its other answers (rloo), or of the batch (reinforce_plus_plus)."
+    )
+    scale_rewards: Scale = option(
+        "none", "Divide advantages by the deviation of the rewards of the group, of the batch, or by nothing.", values=_SPELLED
+    )

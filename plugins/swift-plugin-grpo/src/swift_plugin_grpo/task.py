@@ -1,0 +1,116 @@
+"""The task: answers to prompts are sampled, scored, and trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from swift_rollouts.assembly import make_feed
+from swift_rollouts.dropout import without_dropout
+from swift_rollouts.generation import Generation, generation_file
+from swift_rollouts.initial import InitialWeights
+from swift_rollouts.prompts import PromptEncoder
+from swift_train.scoring import with_column
+from swift_train.tasks import Loss, NextToken
+
+from swift_plugin_grpo.build import StepRows, build_steps
+from swift_plugin_grpo.losses import masked_count, terms
+
+if TYPE_CHECKING:
+    from swift_train.batches import Micro
+    from swift_train.online import Session
+    from swift_train.sampler import StepSampler
+    from swift_train.samples import Samples
+    from swift_train.scoring import Step
+    from torch import Tensor
+    from torch.nn import Module
+    from transformers import PreTrainedTokenizerBase
+
+    from swift_plugin_grpo.options import GrpoOptions
+
+
+class Grpo(NextToken):
+    """Group-relative policy optimization (Shao et al. 2024, https://arxiv.org/abs/2402.03300) and its variants."""
+
+    def __init__(self, options: GrpoOptions) -> None:
+        self.options = options
+        self.truncation: str = options.truncation
+        self._initial: InitialWeights | None = None
+        self._without_dropout: Module | None = None
+
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> PromptEncoder:
+        """Return the encoder of prompts, which uses the model's chat template."""
+        return PromptEncoder(tokenizer, self.options, stops, media)
+
+    def feed(self, prompts: Samples, session: Session) -> AbstractContextManager[StepSampler]:
+        """Return the sampler of rollouts."""
+        if self.options.beta:
+            self._initial = InitialWeights(session.trainer.module)
+
+        def build(generation: Generation) -> tuple[list[StepRows], dict[str, float]]:
+            file = generation_file(session.report.folder, generation.number).with_suffix(".old.npy")
+            return build_steps(generation, self.options, session.rows_per_step, prompts.origin, file)
+
+        return make_feed(prompts, session, self.options, build)
+
+    def count(self, samples: Samples, rows: Sequence[int]) -> float:
+        """Return what the loss of a step is a mean over, also of rows from which nothing is learned and which are not computed."""
+        assert isinstance(samples, StepRows)
+        return samples.mean_over(self.options)
+
+    def prepare(self, step: Step, micros: Sequence[Micro]) -> Sequence[Micro]:
+        """Add the log-probabilities of the policy before the first pass over these answers, and of the reference policy."""
+        rows = step.samples
+        assert isinstance(rows, StepRows)
+        if rows.old:
+            rows.old.ensure(step, self._log_probabilities)
+            micros = [rows.old.added(micro, rows.first) for micro in micros]
+        if self._initial:
+            with self._initial.in_place():
+                micros = with_column(micros, "reference", step.score(micros, self._log_probabilities))
+        return self._without_masked(step, rows, micros) if self.options.masks else micros
+
+    def _without_masked(self, step: Step, rows: StepRows, micros: Sequence[Micro]) -> Sequence[Micro]:
+        """Take the tokens that the correction masks out of what the loss is a mean over."""
+        masked = sum(step.gather(sum(masked_count(micro, self.options) for micro in micros)))
+        share = rows.mean_over(self.options) / max(1.0, rows.mean_over(self.options) - masked)
+        return [replace(micro, columns={**micro.columns, "scale": torch.full((len(micro.sample),), share)}) for micro in micros]
+
+    def forward(self, model: Module, micro: Micro) -> Tensor:
+        """Return the logits of the sampled tokens; dropout is off, so that a policy is compared with itself."""
+        if self._without_dropout is not model:
+            without_dropout(model)
+            self._without_dropout = model
+        return super().forward(model, micro)
+
+    def loss(self, output: Tensor, micro: Micro) -> Loss:
+        """Return the sum of the losses of the sampled tokens, and metrics."""
+        logits = output.float() / self.options.temperature
+        every = torch.log_softmax(logits, -1)
+        now = every.gather(1, micro.labels[:, None]).squeeze(1)
+        found = terms(now, micro, self.options)
+        weights = micro.sample_weights[micro.sample][micro.sequence] * found.kept
+        losses = found.losses * weights * (micro.columns["scale"][micro.sequence] if "scale" in micro.columns else 1.0)
+        if self.options.loss_type in ("grpo", "gspo", "sapo"):
+            losses = losses / micro.sums(found.kept).clamp(min=1)[micro.sequence]
+        entropy = -(every.detach().exp() * every.detach()).sum(-1)
+        values = {
+            "ratio": found.ratio,
+            "clip_ratio/low": found.low.float(),
+            "clip_ratio/high": found.high.float(),
+            "kl_engine": found.mismatch,
+            "entropy": entropy,
+            **({"kl": found.divergence.detach()} if found.divergence is not None else {}),
+        }
+        metrics = {name: ((value * weights).sum(), weights.sum()) for name, value in values.items()}
+        shown = micro.sample_weights[micro.sample][micro.sequence]
+        metrics["masked"] = ((shown * (1 - found.kept)).sum(), shown.sum())
+        return Loss(losses.sum(), metrics)
+
+    def _log_probabilities(self, output: Tensor, micro: Micro) -> Tensor:
+        logits = output.float() / self.options.temperature
+        return torch.log_softmax(logits, -1).gather(1, micro.labels[:, None]).squeeze(1)

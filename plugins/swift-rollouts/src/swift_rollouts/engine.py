@@ -1,0 +1,119 @@
+"""Ask a server for answers, tokens in and tokens out: prompts are sent as token ids, and nothing is tokenised twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swift_serve.client import Client, Refused
+
+from swift_core.contract import Server, SwiftError, UsageError
+from swift_rollouts.generation import Answer
+from swift_rollouts.options import RolloutOptions
+
+_AT_ONCE = 64  # answers per request
+_TOLERANCE = 1e-3  # nats
+_TOKENIZER = "Serve the model that is trained, with its own tokenizer."
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A server and how it is asked.
+
+    Attributes:
+        server: the server.
+        options: of the sampling.
+    """
+
+    server: Server
+    options: RolloutOptions
+
+    def answers(self, ids: Sequence[int], count: int, *, model: str, seed: int, max_tokens: int = 0) -> list[Answer]:
+        """Return answers to a prompt.
+
+        Args:
+            ids: token ids of the prompt.
+            count: number of answers; each has a seed of its own.
+            model: name of the model or adapter on the server.
+            seed: of the first answer.
+            max_tokens: maximum tokens of an answer; 0: `max_completion_length`.
+
+        Raises:
+            UsageError: the server refuses the request, or does not return token ids and log-probabilities.
+            SwiftError: the connection was refused or lost, the server failed, or it is full.
+        """
+        found: list[Answer] = []
+        for start in range(0, count, _AT_ONCE):
+            body = self._request(ids, model, max_tokens) | {"n": min(_AT_ONCE, count - start), "seed": seed + start}
+            choices = self._post(body)
+            found += [self._answer(choice, ids) for choice in choices]
+        if len(found) != count:
+            raise self._wrong(f"returned {len(found)} answers instead of {count}")
+        return found
+
+    def check(self, ids: Sequence[int], text: str, model: str) -> None:
+        """Check the server with a prompt before the first step.
+
+        Args:
+            ids, text: a prompt, as token ids and as text.
+            model: name of the model on the server.
+
+        Raises:
+            UsageError: it has another tokenizer, returns no token ids, or its log-probabilities do not belong to the sampled distribution.
+        """
+        try:
+            own = Client(self.server).post("../tokenize", {"model": model, "prompt": text, "add_special_tokens": False})["tokens"]
+        except (Refused, KeyError, TypeError):
+            own = list(ids)  # it has no such route
+        if list(own) != list(ids):
+            raise self._wrong("has another tokenizer than the model that is trained", _TOKENIZER)
+        self.answers(ids, 1, model=model, seed=0, max_tokens=1)
+        if (self.options.temperature != 1 or self.options.truncated) and not self._processes(ids, model):
+            raise self._wrong(
+                "returns log-probabilities of the model and not of the distribution that it samples from",
+                "Start it with --logprobs-mode processed_logprobs, or set temperature and top_p to 1 and top_k to -1.",
+            )
+
+    def _processes(self, ids: Sequence[int], model: str) -> bool:
+        """Return whether log-probabilities depend on the temperature."""
+        body = self._request(ids, model, 1) | {"logprobs": 1, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "seed": 0}
+        tops = []
+        for temperature in (1.0, 0.5):
+            (choice,) = self._post({**body, "temperature": temperature})
+            try:
+                tops.append(max(choice["logprobs"]["top_logprobs"][0].values()))
+            except (KeyError, TypeError, IndexError):
+                raise self._wrong("returns no log-probabilities") from None
+        return bool(abs(tops[0] - tops[1]) > _TOLERANCE)
+
+    def _request(self, ids: Sequence[int], model: str, max_tokens: int) -> dict[str, Any]:
+        options = self.options
+        return {
+            "model": model, "prompt": list(ids), "max_tokens": max_tokens or options.max_completion_length,
+            "temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k, "min_p": options.min_p,
+            "repetition_penalty": 1.0, "logprobs": 0, "return_token_ids": True,
+        }  # fmt: skip
+
+    def _post(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        reply = Client(self.server).post("/completions", body)
+        try:
+            return list(reply["choices"])
+        except (KeyError, TypeError):
+            raise self._wrong("did not return completions") from None
+
+    def _answer(self, choice: dict[str, Any], prompt: Sequence[int]) -> Answer:
+        ids, logprobs = choice.get("token_ids"), (choice.get("logprobs") or {}).get("token_logprobs")
+        if not isinstance(ids, list) or not ids:
+            raise self._wrong("does not return token ids", "It needs the field return_token_ids, as vLLM and swift serve have it.")
+        if not isinstance(logprobs, list) or len(logprobs) != len(ids) or None in logprobs:
+            raise self._wrong("does not return a log-probability for each token")
+        asked = choice.get("prompt_token_ids")
+        if asked is not None and list(asked) != list(prompt):
+            raise self._wrong("answered other tokens than it was asked", _TOKENIZER)
+        return Answer(
+            [int(token) for token in ids], [float(value) for value in logprobs], str(choice["text"]), str(choice["finish_reason"])
+        )
+
+    def _wrong(self, what: str, hint: str = "Use another server: --rollout NAME or --rollout URL.") -> SwiftError:
+        return UsageError(f"the rollout server {what}", code="RL-003", where=self.server.url, hint=hint)

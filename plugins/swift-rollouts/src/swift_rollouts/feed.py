@@ -1,0 +1,193 @@
+"""Rollouts as the sampler of the training loop: the rows of a step are sampled by a server that was given the weights so far.
+
+A generation is sampled at once and trained for one or more steps. With `ahead` K, generation G + K is sampled, by the weights before
+generation G is trained, while G is trained.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from shutil import copyfile
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from swift_train.online import Interrupted
+
+from swift_core.contract import PeerFailed, SwiftError
+from swift_core.system import make_folder
+from swift_rollouts.generation import Generation, generation_file
+
+if TYPE_CHECKING:
+    from swift_train.online import Session
+
+    from swift_rollouts.policy import Policy
+    from swift_rollouts.samples import RolloutSamples
+    from swift_rollouts.sampling import GroupSampler
+
+_DONE, _STOP, _FAILED = 1.0, 2.0, 3.0  # states of the sampling, reduced over the ranks
+_LONGEST_PAUSE = 0.5  # seconds between two looks
+
+Build = Callable[[Generation], tuple[list["RolloutSamples"], Mapping[str, float]]]
+
+
+class RolloutFeed:
+    """A `swift_train.online.MeasuringSampler`. One process asks the server; its files in the run folder are read by all.
+
+    Args:
+        session: the running training.
+        sampler: samples generations; used by the writer.
+        policy: publishes the weights.
+        build: makes the samples of each step of a generation, and metrics.
+        steps: optimizer steps of a generation.
+        iterations: passes over them.
+        ahead: generations that are sampled ahead.
+        last: number of the last generation.
+        earlier: run folders that this run resumes, newest first.
+        held: is entered with the feed, by the writer.
+    """
+
+    def __init__(
+        self, session: Session, sampler: GroupSampler, policy: Policy, build: Build, *, steps: int, iterations: int, ahead: int,
+        last: int, earlier: Sequence[Path] = (), held: Sequence[AbstractContextManager[Any]] = (),
+    ) -> None:  # fmt: skip
+        self._session, self._sampler, self._policy, self._build = session, sampler, policy, build
+        self._steps, self._length, self._ahead, self._last = steps, steps * iterations, ahead, last
+        self._earlier, self._held = list(earlier), list(held)
+        self.steps_per_epoch: int | None = sampler.order.steps_per_epoch * self._length
+        self._ready: tuple[int, list[RolloutSamples], Mapping[str, float]] = (-1, [], {})
+        self._jobs: dict[int, _Job] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> RolloutFeed:
+        if self._session.strategy.writer:
+            for context in self._held:
+                self._stack.enter_context(context)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def step(self, index: int) -> tuple[RolloutSamples, list[int]]:
+        """Return the samples of a step and their indices.
+
+        Raises:
+            Interrupted: a stop was requested while answers were awaited, or they could not be sampled.
+        """
+        number, place = divmod(index, self._length)
+        if self._ready[0] != number:
+            try:
+                self._ready = (number, *self._build(self._generation(number)))
+            except SwiftError as error:
+                raise Interrupted(error) from error
+        samples = self._ready[1][place % self._steps]
+        return samples, list(range(len(samples)))
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return the metrics of the generation."""
+        return self._ready[2]
+
+    def position(self) -> dict[str, Any]:
+        """Return nothing: the step number is enough."""
+        return {}
+
+    def seek(self, position: Mapping[str, Any]) -> None:
+        """Do nothing: steps are found by their number."""
+
+    def _generation(self, number: int) -> Generation:
+        """Sample what is to be sampled with the present weights, wait for a generation, and read it. Collective."""
+        for coming in range(number, min(number + self._ahead, self._last) + 1):
+            self._begin(coming)
+        self._await(number)
+        self._jobs.pop(number, None)
+        oldest = max(0, number + 1 - self._ahead)
+        if self._session.strategy.writer:
+            self._policy.retire(oldest)
+        self._policy.forget(oldest)
+        return Generation.read(self._file(number))
+
+    def _begin(self, number: int) -> None:
+        """Begin to sample a generation, unless it is there already or is being sampled."""
+        if number in self._jobs:
+            return
+        strategy = self._session.strategy
+        missing = strategy.writer and not self._found(number)
+        if not strategy.reduce(float(missing), "max"):
+            return
+        version = max(0, number - self._ahead)
+        self._session.watchdog.stage(f"publishing the weights for rollouts {number}")
+        model = self._policy.publish(version)
+        self._jobs[number] = _Job(lambda report: self._sampler.sample(number, version, model, report))
+        if strategy.writer:
+            self._jobs[number].start()
+
+    def _found(self, number: int) -> bool:
+        """Return whether a generation's file is there; one of a run that this one resumes is copied."""
+        own = self._file(number)
+        for path in (own, *(generation_file(folder, number) for folder in self._earlier)):
+            if path.is_file() and Generation.read(path).digest == self._sampler.digest:
+                if path != own:
+                    make_folder(own.parent)
+                    copyfile(path, own)
+                return True
+        return False
+
+    def _await(self, number: int) -> None:
+        """Wait until a generation is sampled. Collective, and in short rounds, so that no collective operation waits for long."""
+        session, job, pause = self._session, self._jobs.get(number), 0.01
+        if job is None:
+            return
+        session.watchdog.stage(f"rollouts {number}")
+        while True:
+            state = _STOP if session.report.stop_requested else job.state if session.strategy.writer else 0.0
+            worst = session.strategy.reduce(state, "max")
+            if worst == _DONE:
+                return
+            if worst == _STOP:
+                raise Interrupted
+            if worst == _FAILED:
+                raise job.error or PeerFailed(
+                    "the sampling failed, as reported by another process of the run", code="RL-004", hint="See log.txt."
+                )
+            session.watchdog.mark("waiting for answers")
+            session.report.progress("rollouts", *job.progress, unit="prompts")
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _file(self, number: int) -> Path:
+        return generation_file(self._session.report.folder, number)
+
+
+class _Job:
+    """A function in a thread of its own, which reports progress."""
+
+    def __init__(self, work: Callable[[Callable[[int, int], None]], None]) -> None:
+        self._work = work
+        self.state = 0.0
+        self.error: SwiftError | None = None
+        self.progress = (0, 1)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="rollouts", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._work(self._report)
+        except SwiftError as error:
+            self.error, self.state = error, _FAILED
+        except BaseException as error:
+            self.error, self.state = _unexpected(error), _FAILED
+        else:
+            self.state = _DONE
+
+    def _report(self, done: int, total: int) -> None:
+        self.progress = (done, total)
+
+
+def _unexpected(error: BaseException) -> SwiftError:
+    failure = SwiftError(f"the sampling failed: {type(error).__name__}: {error}", code="RL-005", hint="SWIFT_DEBUG=1 shows the traceback.")
+    failure.__cause__ = error
+    return failure

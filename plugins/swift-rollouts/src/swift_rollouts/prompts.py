@@ -1,0 +1,72 @@
+"""Prompts: rows that end with a user or tool message, encoded up to where the answer begins, and what rewards are told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_data.reading import raw_rows
+from swift_data.rows import ChatRow, PromptRow, normalise
+from swift_data.rows.conversations import with_default_system
+from swift_train.masks import text_only
+from swift_train.options import MaskOptions
+from swift_train.template_encoder import TemplateEncoder
+from swift_train.tokenise import Encoded, Span, SupervisedText, Tokeniser
+
+if TYPE_CHECKING:
+    from swift_train.options import ChatOptions
+    from swift_train.samples import Samples
+    from transformers import PreTrainedTokenizerBase
+
+    from swift_core.contract import RawRow, Run
+
+
+class PromptEncoder(TemplateEncoder):
+    """Encode a prompt row with the chat template, with the opening of the assistant's turn. All of its tokens are marked."""
+
+    rows = "prompt"
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: Path | None) -> None:
+        super().__init__(Tokeniser(tokenizer), options, MaskOptions(), stops, media)
+
+    def texts(self, raw: RawRow) -> list[SupervisedText]:
+        """Return the text of the prompt."""
+        row = self._row(raw)
+        chat = ChatRow(row.messages, row.tools, variables=row.variables, unread=tuple(name for name in row.unread if name not in row.extra))
+        text_only(chat)
+        text = self.encode.template.for_row(chat).render(row.messages, row.tools, prompt=True)
+        self.unread.add(chat)
+        return [SupervisedText(text, (Span(0, len(text), 1.0),))]
+
+    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
+        """Check nothing: a prompt has no mask."""
+
+    def _row(self, raw: RawRow) -> PromptRow:
+        row = normalise(raw, ("prompt",), media_folder=self.media)
+        assert isinstance(row, PromptRow)
+        return replace(row, messages=with_default_system(row.messages, self.system))
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFacts:
+    """What rewards are told of a prompt: its messages, and the row's other fields."""
+
+    messages: Sequence[Mapping[str, Any]]
+    fields: Mapping[str, Any]
+
+
+def prompt_facts(run: Run, prompts: Samples) -> list[PromptFacts]:
+    """Return the facts of each prompt, by its index among the samples."""
+    found: dict[str, PromptFacts] = {}
+    data = run.options.get("data", {})
+    media = Path(data["media_folder"]) if data.get("media_folder") else None
+    wanted = {prompts.origin(index) for index in range(len(prompts))}
+    for choice in run.datasets:
+        for raw in raw_rows(choice, data):
+            if (place := f"{raw.file}, row {raw.number}") in wanted:
+                row = normalise(raw, ("prompt",), media_folder=media)
+                assert isinstance(row, PromptRow)
+                found[place] = PromptFacts(row.messages, row.extra)
+    return [found[prompts.origin(index)] for index in range(len(prompts))]

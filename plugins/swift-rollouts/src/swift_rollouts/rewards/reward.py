@@ -1,0 +1,85 @@
+"""What a reward is, and how one is found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from swift_evaluate.metrics.metric import GROUP as METRICS
+
+from swift_core.contract import Ref, SwiftError, UsageError, suggestion
+from swift_core.options import Invalid, Options
+
+GROUP = "swift.rewards"
+EXPECTED = ("solution", "answer", "expected", "ground_truth", "label")  # fields of a row that hold the expected answer, first come first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A sampled answer to be scored: its text and token ids, why it ended, the prompt's messages, and the other fields of its row."""
+
+    text: str
+    ids: Sequence[int] = ()
+    finish: str = "stop"  # "length" if it was cut
+    messages: Sequence[Mapping[str, Any]] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> str:
+        """The expected answer: the first of the fields `solution`, `answer`, `expected`, `ground_truth` and `label`.
+
+        Raises:
+            ValueError: the row has none of them.
+        """
+        for name in EXPECTED:
+            if self.fields.get(name) is not None:
+                return str(self.fields[name])
+        raise ValueError(f"the row has no expected answer; one of these fields is needed: {', '.join(EXPECTED)}")
+
+
+class Reward(Options):
+    """Base of every reward with a name; its fields are its options. It runs in a process of its own, in the main thread."""
+
+    def score(self, answers: Sequence[Answered]) -> Sequence[float | None]:
+        """Return the score of each answer; None where the reward does not apply.
+
+        Raises:
+            ValueError: a row lacks what the reward needs; the message says what.
+        """
+        raise NotImplementedError
+
+
+def reward_names() -> dict[str, str]:
+    """Return the named rewards, and the metrics that can be used as one, with what implements them."""
+    points = {group: {point.name: point.value for point in entry_points(group=group)} for group in (METRICS, GROUP)}
+    return points[METRICS] | points[GROUP]
+
+
+def named_reward(name: str, options: Mapping[str, Any]) -> Reward:
+    """Return the reward of a name; a metric of that name becomes one.
+
+    Raises:
+        UsageError: there is none, or its options are wrong.
+    """
+    known = reward_names()
+    where = f"reward_funcs.{name}"
+    if name not in known:
+        hint = f"{suggestion(name, known)} Rewards: {', '.join(sorted(known))}; or FILE.py:FUNCTION.".strip()
+        raise UsageError(f"there is no reward '{name}'", code="RL-016", where=where, hint=hint)
+    try:
+        kind = Ref(known[name]).load()
+    except SwiftError as error:
+        raise UsageError(
+            f"the reward '{name}' can't be imported: {error.message}", code=error.code, where=where, hint=error.hint
+        ) from error
+    try:
+        if issubclass(kind, Reward):
+            made: Reward = kind.checked(dict(options))
+            return made
+        from swift_rollouts.rewards.metrics import MetricReward
+
+        return MetricReward.of(name, kind.checked(dict(options)))
+    except Invalid as error:
+        raise error.with_context(where=where) from None
