@@ -26,6 +26,7 @@ AREAS = {
     "FILE": "files and disks",
     "DATA": "data sets and rows",
     "TRAIN": "training",
+    "RL": "rollouts and rewards",
     "TUNER": "tuners and adapters in training",
     "PARALLEL": "parallel strategies",
     "NODE": "several nodes, launchers and schedulers",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swift_plugin_grpo.options import GrpoOptions
 
 _LIMIT = 20.0  # of a log ratio, so that its exponential is finite
+_ROUNDING = 1e-4  # nats: a smaller difference to the engine is float32 rounding, which depends on what else the engine computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def correction(difference: Tensor, micro: Micro, options: GrpoOptions) -> tuple[
     mode = options.importance_sampling_correction
     if mode == "none":
         return torch.ones_like(difference), torch.ones_like(difference)
+    difference = torch.where(difference.abs() < _ROUNDING, 0.0, difference)
     if mode.startswith("sequence"):
         difference = micro.sums(difference)[micro.sequence]
     weight = difference.clamp(-_LIMIT, _LIMIT).exp().detach()

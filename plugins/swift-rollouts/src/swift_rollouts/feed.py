@@ -131,7 +131,8 @@ class RolloutFeed:
             if path.is_file() and Generation.read(path).digest == self._sampler.digest:
                 if path != own:
                     make_folder(own.parent)
-                    copyfile(path, own)
+                    for file in path.parent.glob(f"{path.stem}.*"):
+                        copyfile(file, own.parent / file.name)
                 return True
         return False
 

@@ -24,7 +24,7 @@ def evaluate(
         if strategy.reduce(float(report.stop_requested), "max"):
             return None
         report.progress("evaluate", min(done, len(held)), len(held))
-        prepared = task.prepare(Step(strategy, task, held, rows, train=False), micros)
+        prepared = task.prepare(Step(strategy, task, held, rows, train=False, batches=batches), micros)
         total += strategy.accumulate(prepared, task, 1 / count, train=False)
         done += sum(len(micro.rows) for micro in micros) * strategy.data_size
     report.progress("evaluate", len(held), len(held))

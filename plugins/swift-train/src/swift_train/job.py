@@ -151,7 +151,7 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
             rows, heldout = rows.split(options.validation_ratio, options.seed)
         first = rows[0]
         rows, heldout = task.arrange(rows), task.arrange(heldout) if heldout else None
-    if report.speaks:
+    if report.speaks and not isinstance(task, OnlineTask):
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
         counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}
         write_json(report.folder / "mask_sample.json", {"row": first.origin, **counts, "pieces": shown})

@@ -34,7 +34,7 @@ def nonfinite_rows(
     bad: set[int] = set()
     for index, piece in enumerate(shares[strategy.data_rank]):
         tested = sorted({row for share in shares for row in share[index].rows})
-        micros = task.prepare(Step(strategy, task, samples, tested, train=False), batches.collate(samples, [piece]))
+        micros = task.prepare(Step(strategy, task, samples, tested, train=False, batches=batches), batches.collate(samples, [piece]))
         if not isfinite(strategy.accumulate(micros, task, 1.0, train=False)):
             bad.update(tested)
     names = sorted({samples.origin(row) for row in (bad or rows)})

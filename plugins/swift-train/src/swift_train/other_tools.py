@@ -14,6 +14,8 @@ _SPEED = "it changes speed and memory only, and is not available"
 _DDP = "the strategy sets it"
 _TEXT = "only text is trained: image encoder and aligner get no gradient"
 _PRECISION = "it is the default"
+_ROLLOUTS = "the run folder has every answer (rollouts/) and the metrics, and the report shows some"
+_ENGINE = "answers are sampled by a server, the engine of --rollout"
 
 SPELLINGS: Mapping[str, str] = {
     "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "finetuning_type": "tuner", "deepspeed": "parallel",
@@ -41,6 +43,9 @@ IGNORED: Mapping[str, str] = {
     **dict.fromkeys(("freeze_vit=true", "freeze_aligner=true", "freeze_vision_tower=true"), _TEXT),
     **dict.fromkeys(("freeze_multi_modal_projector=true", "freeze_llm=false", "freeze_language_model=false"), _TEXT),
     "save_on_each_node": "checkpoints are written once, to the run folder",
+    **dict.fromkeys(("log_completions", "log_entropy", "num_completions_to_print", "log_unique_prompts"), _ROLLOUTS),
+    **dict.fromkeys(("vllm_importance_sampling_correction=true", "sleep_level", "offload_model", "offload_optimizer"), _ENGINE),
+    **dict.fromkeys(("use_vllm=false", "move_model_batches", "vllm_enable_prefix_caching", "async_generate=false"), _ENGINE),
     **dict.fromkeys(("bf16=false", "fp16=false", "load_in_4bit=false", "load_in_8bit=false", "push_to_hub=false"), _PRECISION),
     **dict.fromkeys(("do_train", "do_eval", "full_determinism=false", "use_dora=false", "use_rslora=false"), _PRECISION),
     **dict.fromkeys(("eval_on_start", "use_dft_loss=false", "use_chat_template=true"), _PRECISION),
@@ -80,7 +85,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "task_type": "Each task is a verb: swift seq-cls, swift embedding, swift rm, swift dpo, …; see swift --help.",
     "loss_type": "This task has one loss; those of sft, pretrain, dpo and cpo have names.",
     "problem_type": "Classifiers are trained by swift seq-cls.",
-    "temperature": "Nothing is generated during training.",
+    "temperature": "Nothing is generated during this training; swift grpo has it.",
     "num_labels": "Classifiers are trained by swift seq-cls.",
     "template": "The chat template of the checkpoint is used; --chat-template FILE replaces it.",
     "template_type": "The chat template of the checkpoint is used; --chat-template FILE replaces it.",
@@ -108,10 +113,16 @@ UNSUPPORTED: Mapping[str, str] = {
     "metric": "The validation loss is computed; evaluate the result with swift eval.",
     "device_map": "Each process uses one device: --device.",
     "new_special_tokens": "The vocabulary can't be extended here: add the tokens to the checkpoint first.",
-    "reward_model": "Training with a reward model is not available.",
-    "reward_funcs": "Training with reward functions (GRPO) is not available.",
+    "reward_model": "Serve it, and ask it in a reward function: swift grpo --reward-funcs FILE.py:FUNCTION.",
+    "reward_model_plugin": "Serve it, and ask it in a reward function: swift grpo --reward-funcs FILE.py:FUNCTION.",
+    "reward_funcs": "Rewards belong to swift grpo.",
     "teacher_model": "Distillation from a teacher (GKD) is not available.",
-    "use_vllm": "Training with generated answers is not available.",
-    "vllm_mode": "Training with generated answers is not available.",
-    "num_generations": "Training with generated answers is not available.",
+    "use_vllm": "Answers are sampled by the engine of --rollout: --rollout vllm.",
+    "vllm_mode": "--rollout vllm starts an engine for the run; --rollout URL uses a running server.",
+    "vllm_server_host": "Give the URL: --rollout http://HOST:PORT/v1.",
+    "vllm_server_port": "Give the URL: --rollout http://HOST:PORT/v1.",
+    "vllm_gpu_memory_utilization": "Options of the engine: --rollout.options '{\"gpu_memory_utilization\": 0.5}'.",
+    "vllm_tensor_parallel_size": "Options of the engine: --rollout.options '{\"tensor_parallel_size\": 2}'.",
+    "vllm_max_model_len": "Options of the engine: --rollout.options '{\"max_model_len\": 4096}'.",
+    "num_generations": "Several answers to a prompt are sampled by swift grpo.",
 }
