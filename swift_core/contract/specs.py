@@ -182,8 +182,7 @@ class DatasetSpec(Spec):
 class TaskSpec(Spec):
     """A training task. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
 
-    `loss_scope` is what one term of its loss depends on: a token, the tokens of a sample, or all samples of a step. Strategies that
-    split sequences over ranks support only losses by token.
+    `loss_scope` is what a term of its loss depends on: a token, a sample or all of a step. Strategies that split sequences support `token`.
     `head` is the output layer that the model needs: "" for the next token, "score:N" for N numbers per sequence (N is a number, or the
     name of the task's option that has it), "hidden" for none: the last hidden states, of which an embedding model pools a vector.
     `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_data.inspector.RowInspector`.

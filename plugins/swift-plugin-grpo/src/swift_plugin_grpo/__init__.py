@@ -10,12 +10,12 @@ from swift_core.contract import Ref, TaskSpec
 def swift_tasks() -> list[TaskSpec]:
     """Register the tasks."""
     return [
-        _task("GrpoOptions", "grpo", "Train on sampled answers that rewards score (GRPO, DAPO, GSPO, CISPO, …)"),
-        _task("RlooOptions", "rloo", "Train on sampled answers, with the mean reward of the others as baseline"),
+        _task("GrpoOptions", name="grpo", summary="Train on sampled answers that rewards score (GRPO, DAPO, GSPO, CISPO, …)"),
+        _task("RlooOptions", name="rloo", summary="Train on sampled answers, with the mean reward of the others as baseline"),
     ]
 
 
-def _task(options: str, name: str, summary: str) -> TaskSpec:
+def _task(options: str, *, name: str, summary: str) -> TaskSpec:
     return TaskSpec(
         name=name,
         summary=summary,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import model_validator
-from swift_rollouts.advantages import Estimator, Scale
-from swift_rollouts.options import RewardOptions
+from swift_rollouts.options import Estimator, RewardOptions, Scale
 
 from swift_core.options import option
 

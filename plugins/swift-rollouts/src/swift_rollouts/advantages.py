@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Scale = Literal["group", "batch", "none"]
-Estimator = Literal["grpo", "rloo", "reinforce_plus_plus"]
+from swift_rollouts.options import Estimator, Scale
+
 _TINY = 1e-4  # added to a deviation, as TRL does
 
 

@@ -9,6 +9,9 @@ from swift_train.options import TRUNCATIONS, ChatOptions
 
 from swift_core.options import Options, Several, option
 
+Scale = Literal["group", "batch", "none"]
+Estimator = Literal["grpo", "rloo", "reinforce_plus_plus"]
+
 
 class Rollout(Options):
     """The engine that samples the answers."""
@@ -106,8 +109,6 @@ class RewardOptions(RolloutOptions):
 
     @model_validator(mode="after")
     def _weights(self) -> Self:
-        if not self.reward_funcs:
-            raise ValueError("no reward given: name one with --reward-funcs, such as accuracy or FILE.py:FUNCTION")
         if self.reward_weights and len(self.reward_weights) != len(self.reward_funcs):
             raise ValueError(f"{len(self.reward_weights)} reward_weights for {len(self.reward_funcs)} reward_funcs")
         return self

@@ -19,6 +19,7 @@ from swift_rollouts.options import Rollout
 from swift_rollouts.policy import FOLDER
 from swift_rollouts.rewards.choices import reward_choices
 from swift_rollouts.rewards.process import check_rewards
+from swift_rollouts.rewards.reward import reward_names
 
 if TYPE_CHECKING:
     from swift_core.runs import Draft
@@ -40,8 +41,8 @@ def prepare(draft: Draft) -> None:
     """
     options = draft.parts["task"].options
     rollout = rollout_of(options)
-    if choices := reward_choices(options.get("reward_funcs", ())):
-        check_rewards(choices, float(options["reward_timeout"]))
+    if "reward_funcs" in options:
+        _check_rewards(options)
     if rollout.is_url:
         if rollout.options:
             raise UsageError(
@@ -67,6 +68,14 @@ def prepare(draft: Draft) -> None:
     if spec.isolated:
         choice = replace(choice, python=python_for(entry, draft.options.get("envs", {})))
     draft.parts["backend"] = choice
+
+
+def _check_rewards(options: Mapping[str, Any]) -> None:
+    choices = reward_choices(options["reward_funcs"])
+    if not choices:
+        hint = f"Name one with --reward-funcs: {', '.join(sorted(reward_names()))}; or FILE.py:FUNCTION."
+        raise UsageError("no reward given", code="RL-025", where="reward_funcs", hint=hint)
+    check_rewards(choices, float(options["reward_timeout"]))
 
 
 def carry_out(run: Run, context: Context) -> RunResult:
