@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +21,7 @@ from swift_plugin_grpo.losses import masked_count, terms
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
+    from swift_train.media.rows import RowMedia
     from swift_train.online import Session
     from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
@@ -42,7 +42,7 @@ class Grpo(NextToken):
         self._initial: InitialWeights | None = None
         self._without_dropout: Module | None = None
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> PromptEncoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> PromptEncoder:
         """Return the encoder of prompts, which uses the model's chat template."""
         return PromptEncoder(tokenizer, self.options, stops, media)
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from swift_data.reading import raw_rows
 from swift_data.rows import ChatRow, PromptRow, normalise
 from swift_data.rows.conversations import with_default_system
-from swift_train.masks import text_only
 from swift_train.options import MaskOptions
 from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import Encoded, Span, SupervisedText, Tokeniser
 
+from swift_core.contract import UsageError
+
 if TYPE_CHECKING:
+    from swift_train.media.rows import RowMedia
     from swift_train.options import ChatOptions
     from swift_train.samples import Samples
     from transformers import PreTrainedTokenizerBase
@@ -28,14 +30,14 @@ class PromptEncoder(TemplateEncoder):
 
     rows = "prompt"
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: Path | None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: RowMedia | None) -> None:
         super().__init__(Tokeniser(tokenizer), options, MaskOptions(), stops, media)
 
     def texts(self, raw: RawRow) -> list[SupervisedText]:
         """Return the text of the prompt."""
         row = self._row(raw)
         chat = ChatRow(row.messages, row.tools, variables=row.variables, unread=tuple(name for name in row.unread if name not in row.extra))
-        text_only(chat)
+        _text_only(row.messages)
         text = self.encode.template.for_row(chat).render(row.messages, row.tools, prompt=True)
         self.unread.add(chat)
         return [SupervisedText(text, (Span(0, len(text), 1.0),))]
@@ -47,6 +49,14 @@ class PromptEncoder(TemplateEncoder):
         row = normalise(raw, ("prompt",), media_folder=self.media)
         assert isinstance(row, PromptRow)
         return replace(row, messages=with_default_system(row.messages, self.system))
+
+
+def _text_only(messages: Sequence[Mapping[str, Any]]) -> None:
+    for number, message in enumerate(messages, 1):
+        content = message.get("content")
+        if isinstance(content, list | tuple) and (kinds := sorted({part.get("type", "?") for part in content} - {"text"})):
+            hint = "Remove such rows."
+            raise UsageError(f"message {number} contains {' and '.join(kinds)}; answers are sampled to text only", code="RL-026", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
