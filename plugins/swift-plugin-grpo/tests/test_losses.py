@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rollouts_in_torch as plain
 import torch
 from swift_plugin_grpo.losses import correction
 from swift_plugin_grpo.options import GrpoOptions
@@ -18,10 +17,6 @@ from swift_train.testing import run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM
 
 from swift_core.contract import Server
-
-spec = importlib.util.spec_from_file_location("rollouts_in_torch", Path(__file__).with_name("rollouts_in_torch.py"))
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)
 
 REWARD = "def spread(completions, **_):\n    return [sum(map(ord, text)) % 7 / 7 for text in completions]\n"
 RATE = 3e-3

@@ -1,6 +1,8 @@
-"""Reinforcement learning from rewards: GRPO and its variants."""
+"""Training on sampled answers: GRPO and its variants, and on-policy distillation."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from swift_core import hookimpl
 from swift_core.contract import Ref, TaskSpec
@@ -12,19 +14,27 @@ def swift_tasks() -> list[TaskSpec]:
     return [
         _task("GrpoOptions", name="grpo", summary="Train on sampled answers that rewards score (GRPO, DAPO, GSPO, CISPO, …)"),
         _task("RlooOptions", name="rloo", summary="Train on sampled answers, with the mean reward of the others as baseline"),
+        _task(
+            "GkdOptions",
+            name="gkd",
+            summary="Distil a teacher: train on what it thinks of sampled answers",
+            factory=Ref("swift_plugin_grpo.gkd:Gkd"),
+            prepare=Ref("swift_plugin_grpo.teacher:prepare"),
+        ),
     ]
 
 
-def _task(options: str, *, name: str, summary: str) -> TaskSpec:
+def _task(options: str, **facts: Any) -> TaskSpec:
     return TaskSpec(
-        name=name,
-        summary=summary,
-        rows=("prompt",),
-        loss_scope="sample",
-        factory=Ref("swift_plugin_grpo.task:Grpo"),
+        **{
+            "rows": ("prompt",),
+            "loss_scope": "sample",
+            "factory": Ref("swift_plugin_grpo.task:Grpo"),
+            "prepare": Ref("swift_rollouts.server:prepare"),
+            **facts,
+        },
         options=Ref(f"swift_plugin_grpo.options:{options}"),
         trainer=Ref("swift_train.job:train"),
         inspector=Ref("swift_train.inspection:Inspector"),
-        prepare=Ref("swift_rollouts.server:prepare"),
         carry_out=Ref("swift_rollouts.server:carry_out"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import model_validator
-from swift_rollouts.options import Estimator, RewardOptions, Scale
+from swift_rollouts.options import Estimator, RewardOptions, RolloutOptions, Scale
 
 from swift_core.options import option
 
@@ -93,3 +93,19 @@ class RlooOptions(GrpoOptions):
     scale_rewards: Scale = option(
         "none", "Divide advantages by the deviation of the rewards of the group, of the batch, or by nothing.", values=_SPELLED
     )
+
+
+class GkdOptions(RolloutOptions):
+    """Options of `swift gkd`."""
+
+    teacher_server: str = option(
+        "", "URL of the teacher's server, ending in /v1; the teacher has the student's tokenizer.", also=("teacher_model_server",)
+    )
+    teacher_name: str = option("", "Name of the teacher on its server; default: its first model.", also=("teacher_model_name",))
+    teacher_api_key_env: str = option("SWIFT_TEACHER_API_KEY", "Environment variable with the API key of the teacher's server.")
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if self.num_iterations > 1 or self.steps_at_once > 1:
+            raise ValueError("answers are trained on once: leave num_iterations and steps_per_generation at 1")
+        return self

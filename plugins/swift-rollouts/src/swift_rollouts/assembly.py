@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from swift_rollouts.generation import Generation
     from swift_rollouts.samples import RolloutSamples
+    from swift_rollouts.sampling import Score
 
 _WITHOUT_EFFECT = ("max_steps", "epochs", "schedule")  # options on which answers that are there already do not depend
 
@@ -42,6 +43,8 @@ def make_feed(
     session: Session,
     options: RolloutOptions,
     build: Callable[[Generation], tuple[Sequence[RolloutSamples], Mapping[str, float]]],
+    *,
+    score: Score | None = None,
 ) -> AbstractContextManager[StepSampler]:
     """Return the sampler of a run whose answers are sampled.
 
@@ -50,6 +53,7 @@ def make_feed(
         session: the running training.
         options: of the task.
         build: makes the samples of each step of a generation, and its metrics.
+        score: scores groups of answers, for a task without rewards.
 
     Raises:
         UsageError: a step is no whole number of groups; a prompt with its answer does not fit into the context; the server does not fit.
@@ -67,7 +71,7 @@ def make_feed(
     order = EpochSampler(len(prompts), rows // count, seed=options.seed, shuffle=options.shuffle)
     rollout, server = options.engine, server_of(session.run)
     engine, held = Engine(server, options), list[AbstractContextManager[Any]]()
-    sampler: dict[str, Any] = {"score": None}
+    sampler: dict[str, Any] = {"score": score}
     if isinstance(options, RewardOptions) and session.strategy.writer:
         choices = reward_choices(options.reward_funcs)
         process = RewardProcess(choices, options.reward_timeout)

@@ -28,6 +28,7 @@ class Answer:
         finish: why it ended: "stop", or "length" if it was cut.
         mask: 1 for each token that the model has sampled, 0 for those of a tool's result; empty: it has sampled all of them.
         rewards: of each reward function; None from one that does not apply.
+        teacher: log-probability of each token, according to a teacher.
     """
 
     ids: list[int]
@@ -36,6 +37,7 @@ class Answer:
     finish: str
     mask: list[int] = field(default_factory=list)
     rewards: list[float | None] = field(default_factory=list)
+    teacher: list[float] = field(default_factory=list)
 
     @property
     def sampled(self) -> int:

@@ -1,8 +1,28 @@
-"""The report section of rollouts."""
+"""The verb that samples answers, sample, and the report section of rollouts."""
 
 from __future__ import annotations
 
-from swift_core.contract import Ref, SectionSpec, hookimpl
+from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
+
+
+@hookimpl
+def swift_verbs() -> list[VerbSpec]:
+    """Return sample."""
+    return [
+        VerbSpec(
+            name="sample",
+            summary="Sample several answers to each prompt, and keep those that rewards prefer",
+            options=Ref("swift_rollouts.sample_options:SampleOptions"),
+            takes=("checkpoint", "server", "rows"),
+            gives="rows",
+            positional="model",
+            parts={"backend": "transformers"},
+            job=Ref("swift_rollouts.sample:sample"),
+            prepare=(Ref("swift_data.resolving:prepare"), Ref("swift_rollouts.sample:prepare")),
+            carry_out=Ref("swift_serve.temporary_server:carry_out"),
+            spellings={"infer_backend": "backend", "sampler_engine": "backend"},
+        )
+    ]
 
 
 @hookimpl

@@ -116,7 +116,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "reward_model": "Serve it, and ask it in a reward function: swift grpo --reward-funcs FILE.py:FUNCTION.",
     "reward_model_plugin": "Serve it, and ask it in a reward function: swift grpo --reward-funcs FILE.py:FUNCTION.",
     "reward_funcs": "Rewards belong to swift grpo.",
-    "teacher_model": "Distillation from a teacher (GKD) is not available.",
+    "teacher_model": "Serve the teacher, and give its URL: swift gkd --teacher-server http://127.0.0.1:9000/v1.",
     "use_vllm": "Answers are sampled by the engine of --rollout: --rollout vllm.",
     "vllm_mode": "--rollout vllm starts an engine for the run; --rollout URL uses a running server.",
     "vllm_server_host": "Give the URL: --rollout http://HOST:PORT/v1.",

@@ -1,0 +1,86 @@
+"""The teacher of a distillation: a server that says how likely each token of an answer is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from swift_rollouts.server import prepare as prepare_server
+from swift_rollouts.threads import in_threads
+from swift_serve.client import Client
+
+from swift_core.contract import Server, SwiftError, UsageError
+
+if TYPE_CHECKING:
+    from swift_rollouts.generation import Answer, Group
+
+    from swift_core.runs import Draft
+    from swift_plugin_grpo.options import GkdOptions
+
+_AT_ONCE = 8  # requests
+
+
+class Teacher:
+    """Scores answers, token ids in and log-probabilities out: `POST /completions` with `echo`.
+
+    Args:
+        options: of the task.
+    """
+
+    def __init__(self, options: GkdOptions) -> None:
+        self._options = options
+
+    def score(self, groups: Sequence[Group]) -> None:
+        """Set the teacher's log-probability of each token of the answers.
+
+        Raises:
+            UsageError: the teacher has another tokenizer, or does not return log-probabilities of a prompt.
+            SwiftError: the server failed.
+        """
+        given = [(group, answer) for group in groups for answer in group.answers if not answer.teacher]
+        for place, values in in_threads(lambda each: self._log_probabilities(*each), given, _AT_ONCE):
+            given[place][1].teacher = values
+
+    def _log_probabilities(self, group: Group, answer: Answer) -> list[float]:
+        ids = [*group.ids, *answer.ids]
+        body = {
+            "model": self._name,
+            "prompt": ids,
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": 0,
+            "temperature": 1.0,
+            "return_token_ids": True,
+        }
+        try:
+            (choice,) = self._client.post("/completions", body)["choices"]
+            values = [float(value) for value in choice["logprobs"]["token_logprobs"][len(group.ids) :]]
+        except (KeyError, TypeError, ValueError):
+            values = []
+        if len(values) != len(answer.ids):
+            raise self._wrong("does not return a log-probability for each token of a prompt (echo)")
+        return values
+
+    @cached_property
+    def _client(self) -> Client:
+        name = self._options.teacher_name
+        return Client(Server(self._options.teacher_server, (name,) if name else (), os.environ.get(self._options.teacher_api_key_env)))
+
+    @cached_property
+    def _name(self) -> str:
+        return self._client.model
+
+    def _wrong(self, what: str) -> SwiftError:
+        hint = "Serve the teacher with swift serve; its tokenizer must be that of the student."
+        return UsageError(f"the teacher's server {what}", code="RL-027", where=self._options.teacher_server, hint=hint)
+
+
+def prepare(draft: Draft) -> None:
+    """Check that there is a teacher, and choose the engine of the student (`TaskSpec.prepare`)."""
+    options: Any = draft.parts["task"].options
+    if "://" not in options["teacher_server"]:
+        hint = "Serve it, swift serve TEACHER, and give its URL: --teacher-server http://127.0.0.1:8000/v1."
+        raise UsageError("no teacher given", code="RL-028", where="teacher_server", hint=hint)
+    prepare_server(draft)
