@@ -19,7 +19,7 @@ def scores(items, answers):
 
 def test_named_rewards(tmp_path):
     answers = [
-        Answered(text="<think>One and one.</think> <answer>$2$</answer>", ids=range(10), fields={"solution": "2"}),
+        Answered(text="<think>One and one.</think> <answer>2</answer>", ids=range(10), fields={"solution": "2"}),
         Answered(text="It is \\boxed{3}. a b c a b c", ids=range(40), fields={"solution": "2"}),
     ]
     items = [

@@ -43,7 +43,10 @@ def prepare(draft: Draft) -> None:
     rollout = rollout_of(options)
     if "reward_funcs" in options:
         _check_rewards(options)
+    adapter = draft.known.spec(draft.parts["tuner"], TunerSpec).trains == "adapter"
     if rollout.is_url:
+        if not adapter:
+            raise _no_reload("a running server")
         if rollout.options:
             raise UsageError(
                 "a running server has its own options", code="RL-022", where="rollout.options", hint="Set them where it is started."
@@ -52,7 +55,8 @@ def prepare(draft: Draft) -> None:
     entry = draft.known.entry("backend", rollout.name, where="rollout")
     spec = entry.spec
     assert isinstance(spec, BackendSpec)
-    adapter = draft.known.spec(draft.parts["tuner"], TunerSpec).trains == "adapter"
+    if not adapter and not hasattr(Ref(str(spec.factory)).load(), "reload"):
+        raise _no_reload(f"the backend '{rollout.name}'")
     if adapter and not spec.runtime_adapters:
         able = ", ".join(each.name for each in draft.known.all(BackendSpec) if each.runtime_adapters)
         message = f"the backend '{rollout.name}' can't change adapters while it runs"
@@ -68,6 +72,12 @@ def prepare(draft: Draft) -> None:
     if spec.isolated:
         choice = replace(choice, python=python_for(entry, draft.options.get("envs", {})))
     draft.parts["backend"] = choice
+
+
+def _no_reload(what: str) -> UsageError:
+    return UsageError(
+        f"{what} can't replace all of its weights while it runs", code="RL-032", where="tuner", hint="Train an adapter: --tuner lora."
+    )
 
 
 def _check_rewards(options: Mapping[str, Any]) -> None:

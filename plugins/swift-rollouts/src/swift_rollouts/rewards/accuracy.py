@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from swift_core.contract import UsageError
 from swift_rollouts.rewards.reward import Answered, Reward
 
 
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+
+
 class Accuracy(Reward):
-    """1 if the last mathematical expression of the answer equals the row's `solution`, else 0; None if the solution has none."""
+    """1 if the last mathematical expression of the answer equals the row's `solution`, else 0; None if the solution has none.
+
+    Of an answer with `<answer>` tags, the last such part counts.
+    """
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """Return 1, 0 or None for each answer."""
@@ -29,4 +36,6 @@ def _correct(answer: Answered) -> bool | None:
         hint = "pip install 'swift-rollouts[math]'"
         raise UsageError("math-verify is not installed", code="RL-007", where="reward_funcs.accuracy", hint=hint) from error
     expected = parse(answer.expected) or parse(f"${answer.expected}$")
-    return bool(verify(expected, parse(answer.text))) if expected else None
+    tagged = _TAGGED.findall(answer.text)
+    said = tagged[-1].strip() if tagged else answer.text
+    return bool(verify(expected, parse(said) or parse(f"${said}$"))) if expected else None
