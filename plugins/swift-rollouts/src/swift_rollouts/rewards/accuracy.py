@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from swift_core.contract import UsageError
 from swift_rollouts.rewards.reward import Answered, Reward
 
-
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
