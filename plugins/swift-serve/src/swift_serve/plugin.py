@@ -66,8 +66,8 @@ def swift_check(run: Run) -> Iterator[Problem]:
     if run.parts.keys() & {"backend", "evaluator"}:
         for where, source in {"model": run.model, **{f"adapter.{name}": source for name, source in run.adapters.items()}}.items():
             if source and Checkpoint.at(source.path).head:
-                hint = "Load it with transformers: AutoModelForSequenceClassification."
-                message = "this model scores texts (reward model or classifier); it can't generate any"
+                hint = "Load it with transformers (AutoModelForSequenceClassification), an embedding model with sentence-transformers."
+                message = "this model gives scores or vectors of texts (reward model, classifier or embedding model); it can't generate any"
                 yield Problem(code="SERVE-089", where=where, message=message, hint=hint)
 
 

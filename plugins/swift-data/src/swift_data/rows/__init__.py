@@ -247,4 +247,6 @@ def learned_by(form: Form, accepted: Sequence[str]) -> str:
         return "A prompt row ends with a user message. Rename the field of the answer to pass it to reward functions."
     if form.kind == "chat" and ("preference" in accepted or "label" in accepted):
         return "Such rows need 'chosen' and 'rejected'." if "preference" in accepted else "Such rows need a 'label'."
+    if "retrieval" in accepted:
+        return "Such rows need a 'query' and a 'positive' document."
     return _LEARNED_BY[form.kind]
