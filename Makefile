@@ -9,7 +9,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: install quickstart test-fast test test-full gpu gpu-wheels lint docs bench dist clean
+.PHONY: install quickstart test-fast test test-full durations gpu gpu-wheels lint docs bench dist clean
 
 install: $(STAMP)  ## the checkout's environment: the core, every plugin of the main environment, the development tools
 
@@ -46,13 +46,14 @@ gpu:  ## the checks and measurements for an accelerator, with the torch, transfo
 	@.venv-gpu/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . $(PLUGINS:%=-e %)
 	@.venv-gpu/bin/python -m tests.gpu $(GPU_ARGS)
 
-lint: install
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python -m tests.template_types
-	@$(BIN)/python -m tests.import_contracts
-	@$(BIN)/python docs/generate.py --check
+durations: install  ## the tests of `make test`, and the CPU time of each file and of the slowest tests
+	@$(BIN)/python -m tests.durations -n $(WORKERS) --dist loadfile
+
+lint: install  ## style, types, layers, generated pages; the types beside all else, which takes as long
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m tests.template_types && $(BIN)/python -m tests.import_contracts \
+	    && $(BIN)/python docs/generate.py --check; others=$$?; \
+	wait $$types && exit $$others
 
 docs: install  ## write the generated pages anew
 	@$(BIN)/python docs/generate.py

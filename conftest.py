@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests import here
 
     monkeypatch.setattr(LocalLauncher, "launch", here.launch)
+
+
+@pytest.fixture(scope="session")
+def warm_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The process that others are forked from; see `tests.warm`."""
+    from tests import warm
+
+    with warm.warm_process(tmp_path_factory.mktemp("warm")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def warm_workers(warm_process: None) -> Iterator[None]:
+    """Workers of runs that this process starts, with their imports done; see `tests.warm`."""
+    from tests import warm
+
+    with warm.warm_workers():
+        yield
 
 
 @pytest.fixture(scope="session")

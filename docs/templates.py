@@ -156,13 +156,13 @@ def stops(name: str) -> tuple[str, ...]:
     return registry().get(ModelFamily, FAMILIES[known]).stop_tokens if known else ()
 
 
-def results(checkpoint: Path) -> Iterator[tuple[str, dict[str, Result]]]:
-    """For each template, each conversation's outcome."""
+def results(checkpoint: Path, *, every: int = 1) -> Iterator[tuple[str, dict[str, Result]]]:
+    """For each template, or one of so many, each conversation's outcome."""
     from transformers import AutoTokenizer
 
     plain = AutoTokenizer.from_pretrained(checkpoint)
     yield OWN, _outcomes(plain, registry().get(ModelFamily, "llama").stop_tokens)
-    for name, text in sources():
+    for name, text in list(sources())[::every]:
         tokenizer = copy.deepcopy(plain)
         tokenizer.add_tokens(sorted(set(_CONTROL.findall(text))), special_tokens=True)
         tokenizer.chat_template = _FROZEN + text if "strftime_now" in text else text

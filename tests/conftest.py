@@ -83,12 +83,6 @@ def swift(tmp_path: Path) -> Iterator[CommandLine]:
     line.end()
 
 
-@pytest.fixture(scope="session")
-def warm_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with warmed.warm_process(tmp_path_factory.mktemp("warm")):
-        yield
-
-
 @pytest.fixture
 def warm(swift: CommandLine, warm_process: None) -> None:
     """Processes of `swift` with their imports done; see `tests.warm`."""

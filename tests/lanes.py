@@ -39,6 +39,9 @@ LANES = {
     "rl": Lane(8, "GRPO raises the reward of the real model on sums, and its losses are those of TRL; distillation lowers the divergence"),
     "sandbox": Lane(2, "the 164 problems of HumanEval, executed in the sandbox"),
     "serve": Lane(4, "10,000 requests to the embedded server leave nothing behind; the real model, sixteen at once"),
+    "templates": Lane(
+        2, "every chat template of the libraries: what is supervised, what is refused; docs/reference/templates.md is current"
+    ),
     "train": Lane(4, "the 20 losses that ms-swift, LLaMA-Factory and TRL give on the same job"),
     "web": Lane(4, "the page in chromium: from the data to a merged model, killed in between; every page in both themes and on a phone"),
     "vllm": Lane(3, "the real model served by vLLM; after swift env create vllm"),

@@ -15,6 +15,8 @@ from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.specs import LoaderSpec, ModelFamily, Ref
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PLUGIN = '''
 from swift_core import hookimpl
 from swift_core.contract.specs import LoaderSpec, ModelFamily, Ref

@@ -15,7 +15,7 @@ from swift_core.cli import invoke as command_line
 from swift_core.contract.roles import Server
 from tests.waiting import HANG, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workers")]
 
 TURNS = [("Who are you?", "I am Swifty."), ("Hi", "Hello!"), ("What is one and one?", "Two."), ("Bye", "Goodbye, come again.")]
 TRAINING = ["--dataset", "rows.jsonl", "--learning-rate", "0.01", "--dtype", "float32", "--batch-size", "2"]
@@ -57,6 +57,7 @@ def shadow(folder: Path) -> None:
 def test_train_merge_ask(project):
     shadow(project.folder)
     tuned = train(project, "--max-steps", "12", "--validation-ratio", "0.2", "--tuner.rank", "4")
+    project.warm = True
     assert tuned["figures"]["heldout_after"] < tuned["figures"]["heldout_before"]
     assert tuned["figures"]["loss_last"] < tuned["figures"]["loss_first"]
     folder = project.folder / tuned["folder"]
@@ -116,6 +117,7 @@ def test_pretrain_on_text(project):
 def test_two_processes_learn_what_one_does(project):
     common = ["--max-steps", "4", "--no-shuffle", "--tuner.dropout", "0"]
     one = train_here(project, *common, "--gradient-accumulation-steps", "2")
+    project.warm = True
     two = train(project, *common, "--processes", "2")
     first, second = (metrics(project.folder / done["folder"]) for done in (one, two))
     assert first.keys() == second.keys()

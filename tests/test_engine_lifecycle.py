@@ -20,7 +20,7 @@ from swift_core.contract.roles import Server
 from tests.waiting import HANG, wait_for
 
 VERSIONS = {"sglang": "0.5.23", "lmdeploy": "0.18.0"}
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workers")]
 
 KEY = "a-secret"
 HELLO = [{"role": "user", "content": "Hello"}]

@@ -18,7 +18,7 @@ from swift_core.plugins.loader import plugins
 from swift_core.plugins.registered import KINDS, registry
 from swift_core.system.run_folder import read_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workers")]
 SOURCE = Path(__file__).with_name("local_parts.py")
 PARTS = {"tuner": "mine", "optimizer": "mine", "loader": "mine", "parallel": "mine", "launcher": "mine"}
 

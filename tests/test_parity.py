@@ -284,6 +284,7 @@ def test_serve_refuses_other_tokens_or_warns_if_configured(made: Path, tmp_path:
     assert asked.code == 0, asked.err
 
 
+@pytest.mark.usefixtures("warm")
 def test_serve_checks_its_adapters(made: Path, tmp_path: Path, swift):
     """An adapter that was trained with another template, beside a base that is as it was."""
     import torch

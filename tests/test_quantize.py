@@ -20,7 +20,7 @@ from swift_core.runs.local_launcher import CONTROL_PIPE
 from swift_core.runs.resolution import resolve
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workers")]
 
 PLUGIN = """
 import json

@@ -21,12 +21,18 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 from swift_core.runs.local_launcher import CONTROL_PIPE, WorkerCommand
 
 PLACE = "SWIFT_TEST_WARM"  # the socket of the warm process
-IMPORTED = ("swift_core.cli.group", "swift_core.cli.verb", "swift_core.runs.worker", "swift_train.job", "transformers.models.llama", "peft")
+SPENT = ".seconds"  # beside it: CPU seconds, a line for each process that has ended
+SUPERVISOR, ENGINE = "swift_core.system.supervisor", "swift_plugin_transformers.serving"
+IMPORTED = (
+    *("swift_core.cli.group", "swift_core.cli.verb", "swift_core.runs.worker", "swift_train.job", "transformers.models.llama", "peft"),
+    *(SUPERVISOR, ENGINE, "swift_serve.serve"),
+)
 CLASSES = ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedTokenizerFast")
 
 
@@ -81,6 +87,12 @@ def run(folder: Path, words: Sequence[str], *, env: Mapping[str, str], stdin: st
         return code, out.read().decode(), err.read().decode()
 
 
+def forked_seconds() -> float:
+    """CPU seconds of the forked processes that have ended, theirs included."""
+    spent = Path(os.environ.get(PLACE, "/nowhere") + SPENT)
+    return sum(map(float, spent.read_text().split())) if spent.exists() else 0.0
+
+
 @contextmanager
 def warm_process(folder: Path) -> Iterator[None]:
     """The warm process, for as long as this lasts; its socket is in the folder."""
@@ -96,6 +108,7 @@ def warm_process(folder: Path) -> Iterator[None]:
         process.communicate()
         del os.environ[PLACE]
         place.unlink()
+        Path(f"{place}{SPENT}").unlink(missing_ok=True)
 
 
 def start_worker(started: Any, command: Any, log: IO[bytes]) -> Any:
@@ -109,6 +122,32 @@ def start_worker(started: Any, command: Any, log: IO[bytes]) -> Any:
     os.close(theirs_in)
     os.close(theirs_out)
     process.stdin, process.stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
+    return process
+
+
+@contextmanager
+def warm_workers() -> Iterator[None]:
+    """The workers that this process starts are forked, and so are the embedded servers that those start."""
+    started = WorkerCommand.start
+    WorkerCommand.start = lambda command, log: start_worker(started, command, log)
+    try:
+        yield
+    finally:
+        WorkerCommand.start = started
+
+
+def start_engine(argv: Sequence[str], *, stdin: int, env: Mapping[str, str] | None = None, start_new_session: bool = False) -> Any:
+    """In place of `subprocess.Popen` where an engine is started: the embedded server and its supervisor are forked."""
+    argv = list(argv)
+    if argv[:2] != [sys.executable, "-m"] or argv[2] not in (SUPERVISOR, ENGINE):
+        return subprocess.Popen(argv, stdin=stdin, env=env, start_new_session=start_new_session)
+    theirs, ours = os.pipe()
+    process = Forked(argv[2], argv[3:], (theirs, 1, 2), env={**(env or os.environ)}, cwd=Path.cwd(), session=start_new_session)
+    os.close(theirs)
+    if stdin == subprocess.PIPE:
+        process.stdin = os.fdopen(ours, "wb")
+    else:
+        os.close(ours)
     return process
 
 
@@ -147,7 +186,10 @@ def _answer(line: socket.socket) -> None:
     for each in fds:
         os.close(each)
     line.sendall(child.to_bytes(8))
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _, ended, usage = os.wait4(child, 0)
+    status = os.waitstatus_to_exitcode(ended)
+    with Path(os.environ[PLACE] + SPENT).open("a") as spent:
+        spent.write(f"{usage.ru_utime + usage.ru_stime}\n")
     with suppress(OSError):
         line.sendall(str(status).encode())
     os._exit(0)
@@ -167,11 +209,13 @@ def _become(wanted: Mapping[str, Any], fds: Sequence[int]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     module = importlib.import_module(wanted["module"])
     sys.argv = [str(module.__file__), *wanted["words"]]
-    started = WorkerCommand.start
-    WorkerCommand.start = lambda command, log: start_worker(started, command, log)
+    engines = SimpleNamespace(**{**vars(subprocess), "Popen": start_engine})
+    for name in (SUPERVISOR, "swift_serve.serve"):
+        vars(sys.modules[name])["subprocess"] = engines
     code: Any = 1
     try:
-        code = module.main()
+        with warm_workers():
+            code = module.main()
     except SystemExit as end:
         code = end.code
     except BaseException:

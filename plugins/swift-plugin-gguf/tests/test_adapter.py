@@ -23,6 +23,8 @@ from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
 from swift_core.runs.events import Report
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 
 def write(checkpoint, out, **options):
     return GgufExporter(GgufOptions(**{"type": "f32", **options})).export(checkpoint, out)

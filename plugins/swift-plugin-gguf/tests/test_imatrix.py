@@ -23,6 +23,8 @@ from swift_core.contract.run import DataChoice, Run
 from swift_core.plugins.registered import registry
 from swift_core.runs.events import Report
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
 EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True}
 

@@ -20,6 +20,8 @@ import swift_core as api
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import SwiftError, UsageError
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 
 def export(checkpoint, out, **options):
     return SafetensorsExporter(SafetensorsOptions(**options)).export(checkpoint, out)

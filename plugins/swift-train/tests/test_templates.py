@@ -50,6 +50,9 @@ OTHERS = (  # what lets another than the assistant speak
 )  # fmt: skip
 
 
+EVERY = 5  # one of so many templates is tested by `make test`
+
+
 def load_builder():
     spec = importlib.util.spec_from_file_location("docs_templates", ROOT / "docs" / "templates.py")
     module = importlib.util.module_from_spec(spec)
@@ -60,10 +63,10 @@ def load_builder():
 builder = load_builder()
 
 
-@pytest.fixture(scope="module")
-def results(smollm2):
-    """Every template's outcomes; made once."""
-    return dict(builder.results(smollm2))
+@pytest.fixture(scope="module", params=[EVERY, pytest.param(1, marks=pytest.mark.full("templates"))], ids=["sample", "all"])
+def results(smollm2, request):
+    """The templates' outcomes: of a sample, and in the lane of all; made once."""
+    return dict(builder.results(smollm2, every=request.param))
 
 
 def expected_ends(name):
@@ -131,7 +134,9 @@ def test_a_refusal_is_always_one_of_the_known(results):
 
 
 @pytest.mark.model
-def test_the_page_is_current(results):
+@pytest.mark.full("templates")
+def test_the_page_is_current(smollm2):
+    results = dict(builder.results(smollm2))
     assert builder.PAGE.read_text(encoding="utf-8") == builder.page(results), "docs/reference/templates.md: run `make docs` and commit"
 
 

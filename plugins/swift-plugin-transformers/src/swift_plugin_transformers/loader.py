@@ -72,7 +72,8 @@ class TransformersLoader:
         attention = {} if loading.attention == "auto" else {"attn_implementation": loading.attention}
         kind = getattr(torch, loading.dtype)
         try:
-            processor = (read_tokenizer(read_gguf(file), file) if file else None) or processor_class.from_pretrained(folder, **common)
+            reader = read_gguf(file) if file else None  # parsing it takes seconds for a large vocabulary
+            processor = (read_tokenizer(reader, file) if reader and file else None) or processor_class.from_pretrained(folder, **common)
             if not file:
                 processor = prefer_tokenizer_json(processor, folder, common)
             if loading.device == "meta":
@@ -99,8 +100,8 @@ class TransformersLoader:
         except (ImportError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise loading_error(error, folder) from error
         check_loaded(_without_heads(info) if loading.head and loading.head != Checkpoint.at(folder).head else info, folder)
-        if file:
-            check_all_tensors_loaded(model, read_gguf(file), file)
+        if reader and file:
+            check_all_tensors_loaded(model, reader, file)
         check_finite(model, folder)
         check_eos_token_ids(folder, model.config.get_text_config().vocab_size)
         if not loading.head and (note := repaired_generation_config(model.generation_config)):
