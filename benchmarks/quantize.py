@@ -31,10 +31,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from swift_convert.compare import Method, parse
+from swift_environments.isolated import isolated_entry
 from swift_report.charts import scatter
 
 from swift_core import SwiftError, fetch
-from swift_core.environments import isolated_entry, python_for
+from swift_core.environments import python_for
 from swift_core.plugins.registered import registry
 from swift_core.system.paths import write_text
 

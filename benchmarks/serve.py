@@ -51,11 +51,12 @@ from typing import Any, NamedTuple
 
 import httpx2
 import psutil
+from swift_environments.isolated import isolated_entry
 from swift_serve import client
 from tokenizers import Tokenizer
 
 from swift_core import fetch
-from swift_core.environments import EngineAbsent, isolated_entry, python_for
+from swift_core.environments import EngineAbsent, python_for
 from swift_core.plugins.registered import registry
 from swift_core.runs.local_launcher import free_port
 

@@ -1,4 +1,4 @@
-"""Text output: errors and notes on stderr, tables on stdout; control characters in foreign text are replaced."""
+"""Text output: errors and notes on stderr, tables on stdout."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from collections.abc import Sequence
 import click
 
 from swift_core.contract import SwiftError
-
-_SIGNS = (
-    {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-)
 
 
 def print_error(error: SwiftError) -> None:
@@ -40,8 +36,3 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
         last = row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"
         click.secho("  ".join([*cells, last]).rstrip(), bold=number == 0)
-
-
-def printable(text: str) -> str:
-    """Replace the control characters of a text, except line feed and tab."""
-    return text.translate(_SIGNS)

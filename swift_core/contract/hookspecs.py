@@ -39,7 +39,6 @@ def swift_hubs() -> Iterable[specs.HubSpec]:
     Asked when a reference is read (`--model hf:org/name`), before a run starts: the hub whose `schemes` hold the part before the colon
     fetches it. The folder is then checked like any other, so a hub need not know what a checkpoint is.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -49,7 +48,6 @@ def swift_families() -> Iterable[specs.ModelFamily]:
     Asked when a checkpoint is identified, and by tuners, quantizers and servers that want to know what is where in a model. There is no
     factory: the answer is all there is.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -58,7 +56,6 @@ def swift_formats() -> Iterable[FormatSpec]:
 
     Asked whenever a checkpoint folder is used. The core knows no format: a folder that no installed format recognises is refused.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -67,7 +64,6 @@ def swift_loaders() -> Iterable[specs.LoaderSpec]:
 
     Asked for every verb that loads a model (`--loader`). The factory builds it in the process that trains or serves.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -77,7 +73,6 @@ def swift_datasets() -> Iterable[specs.DatasetSpec]:
     Asked when `--dataset` is read: by name, or by the suffix of a file. The rows are read where the command runs (`swift data`) and in
     workers (training), always in the order of their source.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -87,7 +82,6 @@ def swift_tasks() -> Iterable[specs.TaskSpec]:
     Asked when a training is resolved. `trainer` names the job that a worker does; most name swift-train's loop, which asks the factory
     for a forward pass and a loss.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -96,7 +90,6 @@ def swift_tuners() -> Iterable[specs.TunerSpec]:
 
     Asked when a training or a merge is resolved (`--tuner`), and when an adapter is loaded: its manifest names the tuner that made it.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -105,7 +98,6 @@ def swift_parallel() -> Iterable[specs.ParallelSpec]:
 
     Asked when a training is resolved (`--parallel`). The factory builds a `swift_train.strategy.Strategy` in every process of the run.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -114,7 +106,6 @@ def swift_quantizers() -> Iterable[specs.QuantizerSpec]:
 
     Asked when a model is to be loaded in few bits (`--quantizer`; a tuner may imply one), or quantized into a checkpoint of its own.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -123,7 +114,6 @@ def swift_exporters() -> Iterable[specs.ExporterSpec]:
 
     Asked when a checkpoint is exported. `reads` and `writes` are the formats on either side.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -133,7 +123,6 @@ def swift_backends() -> Iterable[specs.BackendSpec]:
     Asked when something is served (`--backend`). An engine is a command line: the core starts it, waits until it is ready, watches it
     and stops it, here or in an environment of its own.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -142,7 +131,6 @@ def swift_evaluators() -> Iterable[specs.EvaluatorSpec]:
 
     Asked when a model is evaluated. An evaluator is given the address of a server and never the engine behind it.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -152,7 +140,6 @@ def swift_launchers() -> Iterable[specs.LauncherSpec]:
     Asked when a run starts (`--launcher`). The factory builds it where the command runs; what it starts is
     `python -m swift_core.runs.worker RUN_FOLDER`, once a process.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -162,7 +149,6 @@ def swift_verbs() -> Iterable[VerbSpec]:
     Asked when a command line, a recipe or the Python API names a verb. Name each one in the entry-point group `swift.verbs` too, so that
     `swift --help` can list it without importing the plugin.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -171,7 +157,6 @@ def swift_optimizers() -> Iterable[specs.OptimizerSpec]:
 
     Asked when a training is resolved (`--optimizer`). The factory builds it in every process, after the model.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -181,7 +166,6 @@ def swift_callbacks() -> Iterable[CallbackSpec]:
     Asked when a training is resolved; only the callbacks that the user names (`--callback`) are built, in every process of the run. To
     observe a run from where the command runs, use `swift_run_started`, `swift_metrics` and `swift_run_finished`.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -190,7 +174,6 @@ def swift_report_sections() -> Iterable[specs.SectionSpec]:
 
     Asked when a report is written, at the end of a run or by `swift report`. One that returns an empty text is left out.
     """
-    raise NotImplementedError
 
 
 # -- during a run --------------------------------------------------------------------------------------------------------
@@ -207,7 +190,6 @@ def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str,
         settings: the settings so far, changed in place.
         environment: the environment variables.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -219,7 +201,6 @@ def swift_check(run: Run) -> Iterable[Problem]:
     Args:
         run: what is to be done, with the choice for each part.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -233,7 +214,6 @@ def swift_environment(spec: specs.Spec, distribution: str, update: bool) -> Engi
         distribution: the distribution that offers it.
         update: whether a run will use the environment, so that a copy of the running code in it must be brought up to date.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -249,7 +229,6 @@ def swift_provision(spec: specs.Spec, distribution: str, reason: str, watch: Wat
         watch: called with progress events; None if nothing shows them.
         note: called with texts for the user.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -262,7 +241,6 @@ def swift_run_started(run: Run, folder: Path) -> None:
         run: what will be done.
         folder: the run folder.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -276,7 +254,6 @@ def swift_metrics(run: Run, folder: Path, metrics: Mapping[str, float]) -> None:
         folder: the run folder.
         metrics: `step` and what the worker reports: `loss`, `learning_rate`, …
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -290,4 +267,3 @@ def swift_run_finished(run: Run, folder: Path, result: ResultRecord) -> None:
         folder: the run folder.
         result: what `result.json` holds.
     """
-    raise NotImplementedError

@@ -30,6 +30,13 @@ class Settings:
             node[last] = value
         self.flags.add(path)
 
+    def given(self, path: str) -> Any:
+        """Return the value of a dotted path, the name of a part with options; None if it is not given. `-` and `_` are the same."""
+        node: Any = self.values
+        for key in path.split("."):
+            node = node.get(key, node.get(key.replace("_", "-"))) if isinstance(node, dict) else None
+        return node.get("name") if isinstance(node, dict) else node
+
     def where(self, path: str) -> str:
         """Return the name of a path in errors: 'file.yaml:7: tuner.rank', or '--tuner.rank'."""
         if path in self.flags:

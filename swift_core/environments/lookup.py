@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from swift_core.contract import ISOLATABLE, EngineEnvironment, Spec, UsageError, suggestion
-from swift_core.environments.variables import interpreter_variables
 from swift_core.plugins import Entry, Registry, engines, pip_line, registry
 
 
@@ -117,9 +116,8 @@ def _named(entry: Entry[Spec], python: Path) -> Path:
 def _distributions(python: Path, where: str) -> set[str]:
     """Return the canonical names of the distributions in the environment of an interpreter, without importing any of them."""
     code = "from importlib.metadata import distributions; print(*(each.metadata['Name'] for each in distributions()))"
-    command, variables = [str(python), "-I", "-c", code], interpreter_variables(str(python))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False, env=variables)
+        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, errors="replace", timeout=60, check=False)
         last = "".join(done.stderr.strip().splitlines()[-1:])[:300]
         reason = f"it exited with code {done.returncode}: {last or 'no output'}" if done.returncode else ""
     except OSError as error:

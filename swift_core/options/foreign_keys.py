@@ -36,7 +36,7 @@ def adopt(settings: Settings, verb: VerbSpec, known: Registry, argv: Sequence[st
     for key, value in list(settings.values.items()):
         spelled = str(key).replace("-", "_")
         if reason := other_tools.ignored(verb, spelled, value, known=spelled in own or dashed(spelled) in flags.aliases):
-            _replace(settings, key, {}, notes, f"{key} has no effect: {reason}")
+            _replace(settings, key, {}, notes, f"{key}={other_tools.text_of(value)} {other_tools.NO_EFFECT} {reason}")
         elif spelled in own:
             for inner, item in list(value.items()) if spelled in verb.parts and isinstance(value, dict) else ():
                 name = flags.aliases.get(dashed(str(inner)), "")
@@ -56,7 +56,7 @@ def _replace(settings: Settings, old: str, new: Mapping[str, Any], notes: list[s
     del node[last]
     place = settings.lines.get(old, "")
     for path, value in new.items():
-        if _given(settings, path):
+        if settings.given(path) is not None:
             raise UsageError(f"'{old}' and '{path}' are one option", code="OPTION-011", where=place or old, hint="Keep one of them.")
         settings.set(path, value)
         settings.flags.discard(path)
@@ -64,11 +64,3 @@ def _replace(settings: Settings, old: str, new: Mapping[str, Any], notes: list[s
         settings.lines |= {path + line.removeprefix(old): at for line, at in moved}
     shown = "; ".join(f"{path}: {value}" if len(new) > 1 else path for path, value in new.items())
     notes.append(f"{place + ': ' if place else ''}{note or f'{old} is {shown} here'}")
-
-
-def _given(settings: Settings, path: str) -> bool:
-    node: Any = settings.values
-    *parents, last = path.split(".")
-    for name in parents:
-        node = node.get(name) if isinstance(node, dict) else None
-    return isinstance(node, dict) and last in node and not (isinstance(node[last], dict) and "name" not in node[last])

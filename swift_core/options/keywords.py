@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from swift_core.contract import Settings, UsageError, VerbSpec, suggestion
 from swift_core.options import fields, other_tools
 from swift_core.options.flags import flags_for
+from swift_core.options.foreign_keys import adopt
 from swift_core.plugins import Registry
 
 
@@ -20,33 +20,21 @@ def settings_of(verb: VerbSpec, options: Mapping[str, Any], known: Registry) -> 
     Raises:
         UsageError: an unknown name, with a suggestion.
     """
-    options = {key: _plain(value) for key, value in options.items()}
-    settings = Settings({key: value for key, value in options.items() if value is not None and (key in verb.parts or key == "dataset")})
-    flags = flags_for(verb, [], settings, known)
-    for key, value in options.items():
-        if value is None or key in settings.values:
+    settings = Settings({key: _plain(value) for key, value in options.items() if value is not None})
+    for text in adopt(settings, verb, known):
+        if other_tools.NO_EFFECT in text:
+            warnings.warn(text, stacklevel=2)
+    for key in list(settings.values):
+        flags = flags_for(verb, [], settings, known)
+        if key in {*verb.parts, *(flag.path.partition(".")[0] for flag in flags.flags.values())}:
             continue
-        name = key.replace("_", "-")
-        own = name in flags.flags or name in flags.aliases
-        if reason := other_tools.ignored(verb, key, value, known=own):
-            warnings.warn(f"{key}={value!r} has no effect: {reason}", stacklevel=2)
-            continue
-        if meant := {} if own else other_tools.several(verb, key, value):
-            for option, text in meant.items():
-                settings.set(option, json.loads(text) if text.startswith("{") else text)
-                settings.flags.discard(option)
-            flags = flags_for(verb, [], settings, known)
-            continue
-        name = flags.aliases.get(name, name)
-        group = isinstance(value, Mapping) and any(flag.path.startswith(f"{key}.") for flag in flags.flags.values())
-        path = flags.flags[name].path if name in flags.flags else key if group else _path_in_any_part(verb, key, settings, known)
+        path = _path_in_any_part(verb, key, settings, known)
         if path is None:
             near = suggestion(key, [*(flag.replace("-", "_") for flag in flags.flags), *flags.aliases])
             hint = verb.unsupported.get(key) or near or f"swift {verb.name} --help lists them."
             raise UsageError(f"there is no option '{key}' for {verb.name}", code="OPTION-004", where=key, hint=hint)
-        settings.set(path, value)
-        settings.flags.discard(path)
-        flags = flags_for(verb, [], settings, known)
+        settings.set(path, settings.values.pop(key))
+    settings.flags.clear()
     return settings
 
 

@@ -12,6 +12,8 @@ from swift_core.contract import FlagFor, HubSpec, VerbSpec
 from swift_core.options.settings import FALSE, TRUE, dashed
 from swift_core.plugins import Registry
 
+NO_EFFECT = "has no effect:"  # in a note on an option that is ignored
+
 
 def expand(argv: Sequence[str], verb: VerbSpec, known: Registry, notes: list[str]) -> list[str]:
     """Return the words with flags that choose a part, or mean several options, replaced; add a note on each.

@@ -9,14 +9,19 @@ Three failures have three texts: not installed (a pip line, from the catalogue),
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from swift_core.contract import ISOLATABLE, CallbackSpec, Choice, FormatSpec, Named, Spec, UsageError, VerbSpec, specs, suggestion
 from swift_core.plugins.loader import OWN, Plugin, Plugins, plugins
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    SpecT = typing_extensions.TypeVar("SpecT", bound=Named, default=Spec)  # a kind that is named by a text is one of a part
 
 HOOKS: Mapping[type[Named], str] = {
     specs.HubSpec: "swift_hubs",
@@ -38,7 +43,6 @@ HOOKS: Mapping[type[Named], str] = {
     VerbSpec: "swift_verbs",
 }
 KINDS: Mapping[str, type[Named]] = {spec.kind: spec for spec in HOOKS}
-SpecT = TypeVar("SpecT", bound=Named)
 SpecT_co = TypeVar("SpecT_co", bound=Named, covariant=True)
 
 
@@ -62,11 +66,7 @@ class Registry:
         self.plugins = loaded
         self._entries: dict[str, list[Entry[Any]]] = {}
 
-    @overload
-    def entries(self, kind: type[SpecT]) -> list[Entry[SpecT]]: ...
-    @overload
-    def entries(self, kind: str) -> list[Entry[Spec]]: ...
-    def entries(self, kind: type[Named] | str) -> Sequence[Entry[Named]]:
+    def entries(self, kind: type[SpecT] | str) -> list[Entry[SpecT]]:
         """All specs of a kind with their owners, by name; the first-party ones first, so that no other takes what they answer to."""
         kind = kind if isinstance(kind, str) else kind.kind
         if kind not in self._entries:
@@ -80,19 +80,11 @@ class Registry:
             self._entries[kind] = sorted(found, key=lambda entry: (not entry.first_party, entry.spec.name, entry.plugin.name))
         return self._entries[kind]
 
-    @overload
-    def all(self, kind: type[SpecT]) -> list[SpecT]: ...
-    @overload
-    def all(self, kind: str) -> list[Spec]: ...
-    def all(self, kind: type[Named] | str) -> Sequence[Named]:
+    def all(self, kind: type[SpecT] | str) -> list[SpecT]:
         """All specs of a kind, in the order of `entries`."""
         return [entry.spec for entry in self.entries(kind)]
 
-    @overload
-    def matching(self, kind: type[SpecT], name: str, *, origin: str = "") -> list[Entry[SpecT]]: ...
-    @overload
-    def matching(self, kind: str, name: str, *, origin: str = "") -> list[Entry[Spec]]: ...
-    def matching(self, kind: type[Named] | str, name: str, *, origin: str = "") -> Sequence[Entry[Named]]:
+    def matching(self, kind: type[SpecT] | str, name: str, *, origin: str = "") -> list[Entry[SpecT]]:
         """Return the parts of a name, or of `distribution/name`; names precede aliases."""
         home, slash, bare = name.rpartition("/")
         if slash and (aliased := [entry for entry in self.entries(kind) if name in entry.spec.also]):  # org/name of a hub
@@ -105,19 +97,11 @@ class Registry:
         """Return the distribution whose part is meant by a name that code chose; '' if it is no particular one."""
         return catalogue().get(kind, {}).get(name, "") or next((OWN for entry in self.matching(kind, name) if entry.plugin.name == OWN), "")
 
-    @overload
-    def spec(self, choice: Choice, kind: type[SpecT]) -> SpecT: ...
-    @overload
-    def spec(self, choice: Choice, kind: None = None) -> Spec: ...
-    def spec(self, choice: Choice, kind: type[Named] | None = None) -> Named:
+    def spec(self, choice: Choice, kind: type[SpecT] | None = None) -> SpecT:
         """Return the spec of a choice of that kind, from the plugin that the choice names."""
         return self.entry(kind or choice.kind, choice.name, origin=choice.plugin).spec
 
-    @overload
-    def get(self, kind: type[SpecT], name: str) -> SpecT: ...
-    @overload
-    def get(self, kind: str, name: str) -> Spec: ...
-    def get(self, kind: type[Named] | str, name: str) -> Named:
+    def get(self, kind: type[SpecT] | str, name: str) -> SpecT:
         """Return the spec of that name.
 
         Raises:
@@ -125,11 +109,7 @@ class Registry:
         """
         return self.entry(kind, name).spec
 
-    @overload
-    def entry(self, kind: type[SpecT], name: str, *, origin: str = "", where: str = "") -> Entry[SpecT]: ...
-    @overload
-    def entry(self, kind: str, name: str, *, origin: str = "", where: str = "") -> Entry[Spec]: ...
-    def entry(self, kind: type[Named] | str, name: str, *, origin: str = "", where: str = "") -> Entry[Named]:
+    def entry(self, kind: type[SpecT] | str, name: str, *, origin: str = "", where: str = "") -> Entry[SpecT]:
         """Return the part of that name and its owner; `origin` (`from:` in YAML) names a plugin or distribution if two offer it."""
         matches = self.matching(kind, name, origin=origin)
         kind = kind if isinstance(kind, str) else kind.kind

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from swift_core.contract import Settings, UsageError, VerbSpec
 from swift_core.plugins import Registry
@@ -36,7 +35,7 @@ def set_option(settings: Settings, path: str, value: object, variable: str, *, k
     `known` says whether the verb has the option, `trivial` whether the value is its default, which needs neither a change nor a note.
     """
     flag = "--" + path.replace("_", "-")
-    found = given_value(settings, path)
+    found = settings.given(path)
     if not known:
         if not trivial:
             yield f"{variable} has no effect on this command"
@@ -46,16 +45,6 @@ def set_option(settings: Settings, path: str, value: object, variable: str, *, k
     elif not trivial:
         settings.set(path, value)
         yield f"{variable}: using {flag} {value}"
-
-
-def given_value(settings: Settings, path: str) -> Any:
-    """Return the value that the command line or its YAML gives for a path; None if neither does."""
-    node: Any = settings.values
-    for key in path.split("."):
-        if not isinstance(node, dict):
-            return None
-        node = node.get(key, node.get(key.replace("_", "-")))
-    return node.get("name") if isinstance(node, dict) else node
 
 
 def variable_number(name: str, value: str) -> int:

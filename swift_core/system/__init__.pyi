@@ -5,7 +5,7 @@ from swift_core.system.hashes import remember_sha256 as remember_sha256, sha256_
 from swift_core.system.interrupts import forget as forget
 from swift_core.system.network import offline_if as offline_if
 from swift_core.system.paths import (
-    atomic_folder as atomic_folder, cache_dir as cache_dir, check_free as check_free, copy_file as copy_file, digest as digest,
+    atomic_folder as atomic_folder, cache_dir as cache_dir, check_free as check_free, digest as digest,
     disk_error as disk_error, disk_errors as disk_errors, make_folder as make_folder, sha256 as sha256, size_of as size_of,
     write_json as write_json, write_text as write_text,
 )  # fmt: skip

@@ -129,15 +129,6 @@ def check_free(target: Path, *, overwrite: bool, where: str = "output") -> None:
     raise UsageError(f"'{target}' exists", code="FILE-004", where=where, hint="Choose another folder, or add --overwrite to replace it.")
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Create a hard link if the file system allows it, else a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
 def sha256(path: Path) -> str:
     """Return the file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:

@@ -13,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from swift_environments.variables import CLEARED, interpreter_variables
+
 from swift_core.contract import Choice, ErrorEvent, Event, Ref, ResultEvent, Run, Stopped, SwiftError, UsageError
-from swift_core.environments import CLEARED, interpreter_variables
 from swift_core.plugins import local
 from swift_core.runs import STOP_FILE, STOPPING, Report, WorkerCommand, error_of, watch_processes
 from swift_core.system import write_run

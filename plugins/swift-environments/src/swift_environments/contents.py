@@ -13,8 +13,8 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from swift_core.contract import SwiftError
-from swift_core.environments import interpreter_variables
 from swift_environments import probe
+from swift_environments.variables import interpreter_variables
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.contract import UsageError
-from swift_core.environments import cleared_variables
+from swift_environments.variables import cleared_variables
 
 _UV_SETTINGS = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX", "UV_CONFIG_FILE")
 _UV_FILES = ("~/.config/uv/uv.toml", "/etc/uv/uv.toml", "/etc/xdg/uv/uv.toml")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.contract import UsageError
-from swift_core.environments import cleared_variables
+from swift_environments.variables import cleared_variables
 
 MINORS = range(11, 20)
 

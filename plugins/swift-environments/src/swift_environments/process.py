@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from swift_core.contract import Watch, progress
-from swift_core.environments import cleared_variables
 from swift_core.system import supervisor
 from swift_environments.installer_errors import failure
 from swift_environments.record import log_of, size_of
+from swift_environments.variables import cleared_variables
 
 _COLLECTED = re.compile(r"^(Collecting|Processing|Downloading) ")  # pip indents its own "Downloading", which must not be counted again
 _TOTAL = re.compile(r"^Resolved (\d+) packages?|^Installing collected packages: (.*)")

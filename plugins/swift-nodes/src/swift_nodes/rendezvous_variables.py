@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from swift_core.runs import given_value, set_option, variable_number
+from swift_core.runs import set_option, variable_number
 
 if TYPE_CHECKING:
     from swift_core.contract import Settings, VerbSpec
@@ -21,14 +21,14 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     if not found or "launcher" not in verb.parts:
         return
     variables = " ".join(f"{name}={value}" for name, value in found.items())
-    if int(given_value(settings, "nodes") or variable_number("NNODES", environment.get("NNODES", "").strip() or "1")) == 1:
+    if int(settings.given("nodes") or variable_number("NNODES", environment.get("NNODES", "").strip() or "1")) == 1:
         yield f"{variables} has no effect on a single node, where the rendezvous address is chosen automatically"
         return
-    if given_value(settings, "launcher") is None:
+    if settings.given("launcher") is None:
         settings.set("launcher", "torchrun")
         yield "multi-node run: using --launcher torchrun"
-    if given_value(settings, "launcher") != "torchrun":
-        yield f"{variables} has no effect: --launcher {given_value(settings, 'launcher')} sets up the rendezvous itself"
+    if settings.given("launcher") != "torchrun":
+        yield f"{variables} has no effect: --launcher {settings.given('launcher')} sets up the rendezvous itself"
         return
     for name, value in found.items():
         number = name != "MASTER_ADDR"

@@ -10,7 +10,6 @@ import yaml
 
 from swift_core.contract import Settings, UsageError, VerbSpec
 from swift_core.options import fields, read_yaml
-from swift_core.runs import given_value
 from swift_plugin_import.importer import Importer, importers
 from swift_plugin_import.source import Source
 from swift_plugin_import.translation import Translation
@@ -60,7 +59,7 @@ def _importer(unknown: dict[str, Any]) -> Importer | None:
 
 
 def _replace(settings: Settings, found: Translation, places: dict[str, str]) -> None:
-    flags = {path: given_value(settings, path) for path in settings.flags}
+    flags = {path: settings.given(path) for path in settings.flags}
     settings.values.clear()
     settings.values.update(nested(found))
     settings.lines.clear()

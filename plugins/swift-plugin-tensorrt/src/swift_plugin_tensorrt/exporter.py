@@ -6,8 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+from swift_convert.links import link_or_copy
+
 from swift_core.checkpoints import MANIFEST
-from swift_core.system import atomic_folder, copy_file, write_text
+from swift_core.system import atomic_folder, write_text
 from swift_plugin_tensorrt.options import TensorrtOptions
 from swift_plugin_tensorrt.support_matrix import check_checkpoint
 
@@ -31,7 +33,7 @@ class TensorrtExporter:
         with atomic_folder(out) as folder:
             for path in sorted(checkpoint.iterdir()):
                 if path.suffix == ".safetensors":
-                    copy_file(path.resolve(), folder / path.name)
+                    link_or_copy(path.resolve(), folder / path.name)
                 elif path.is_file() and path.name != MANIFEST:  # a copy, since it may be edited
                     shutil.copyfile(path, folder / path.name)
             write_text(folder / SETTINGS, self._settings())

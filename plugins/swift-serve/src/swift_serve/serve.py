@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from swift_environments.variables import interpreter_variables
+
 from swift_core.contract import BackendSpec, ReadyEvent, Run, Server, Source, SwiftError, UsageError
-from swift_core.environments import interpreter_variables
 from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
 from swift_core.system import supervisor

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_convert.disk_space import format_size, free_space, sum_per_disk
+from swift_convert.links import link_or_copy
 
 from swift_core.contract import DiskFull
-from swift_core.system import copy_file, output_path
+from swift_core.system import output_path
 from swift_train.checkpoints import run_on_all_ranks
 
 if TYPE_CHECKING:
@@ -77,6 +78,6 @@ def copy_model(source: Path, target: Path, *, link: bool) -> None:
         if path.is_dir():
             copy.mkdir()
         elif link and path.suffix == _LINKED:
-            copy_file(path, copy)
+            link_or_copy(path, copy)
         else:
             shutil.copyfile(path, copy)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from swift_core.contract import Settings, UsageError, VerbSpec
 from swift_core.options import fields
-from swift_core.runs import given_value, set_option, variable_number
+from swift_core.runs import set_option, variable_number
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
 _NO_EFFECT = (
@@ -41,8 +41,8 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
 def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
     """Compare the number of visible devices with the number of processes; the workers read the variable itself."""
     name = next((name for name in _DEVICES if environment.get(name, "").strip()), "")
-    processes = given_value(settings, "processes") or 1
-    if not name or str(given_value(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
+    processes = settings.given("processes") or 1
+    if not name or str(settings.given("device") or "auto").startswith("cpu") or not str(processes).isdecimal():
         return
     visible = len(environment[name].strip(", ").split(","))
     if visible > int(processes):

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from swift_core.cli import printable
+from swift_data.commands.printable import printable
 
 if TYPE_CHECKING:
     from swift_data.bad_rows import Fault

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swift_core.cli import Screen, printable
+from swift_core.cli import Screen
 from swift_core.contract import Settings, VerbSpec
 from swift_data.commands.command import DataCommand
+from swift_data.commands.printable import printable
 from swift_data.verbs import SHOW
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swift_environments.variables import interpreter_variables
 from swift_serve.client import wait_ready
 from swift_serve.roles import Backend, Serving
 
 from swift_core.contract import BackendSpec, Server
-from swift_core.environments import interpreter_variables
 from swift_core.runs import free_port
 from swift_testing.kit.model import CheckFailed
 from swift_testing.serving import alive, descendants, end_tree
