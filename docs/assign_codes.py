@@ -30,7 +30,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-plugin-(transformers|families)/|swift_train/auto_classes|contrib/swift-(compat|plugin-smollm2)/", "MODEL"),
     (r"swift-plugin-(deepspeed|fsdp|megatron|mesh)/|swift_train/(strateg|ddp|collective)", "PARALLEL"),
     (r"swift-(rollouts|plugin-grpo)/", "RL"),
-    (r"swift-train/", "TRAIN"),
+    (r"swift-(train|plugin-(preference|classification))/", "TRAIN"),
     (r"swift-(nodes|plugin-(slurm|kubernetes|ray))/", "NODE"),
     (r"swift-plugin-(auto-gptq|autoawq|bnb|compressed-tensors|gptqmodel|torchao)/", "QUANT"),
     (r"openvino/.*/(serving|server|engine|backend|openai|chat|generat|request)", "SERVE"),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import threading
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -19,6 +22,7 @@ from swift_core.checkpoints import Fetcher
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import parse_reference
 from swift_core.plugins import checkpoint_files, registry
+from tests.waiting import wait_for
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = b"weights" * 10_000
@@ -73,7 +77,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(data)
+            for begin in range(0, len(data), 10_000):
+                self.wfile.write(data[begin : begin + 10_000])
+                self.server.pause()
 
     def _json(self, value):
         body = json.dumps(value).encode()
@@ -98,6 +104,7 @@ def hub(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.requests = []
+    server.pause = lambda: None
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     use(monkeypatch, tmp_path, server.server_address[1])
     yield server
@@ -187,6 +194,23 @@ def test_no_network(monkeypatch, tmp_path):
     with pytest.raises(SwiftError, check=coded("HUB-009")) as caught:
         fetch("hf:org/plain")
     assert not isinstance(caught.value, UsageError)
+
+
+def test_ctrl_c_ends_it_while_a_file_is_in_flight(hub, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1_000)
+    received = threading.Event()
+
+    def pause():
+        received.set()
+        time.sleep(1)  # 7 seconds for the file, if nobody interrupts
+
+    hub.pause = pause
+    threading.Thread(target=lambda: received.wait() and os.kill(os.getpid(), signal.SIGINT), daemon=True).start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fetch("hf:org/gguf")
+    assert time.monotonic() - begin < 5
+    wait_for(lambda: not list((tmp_path / "cache").rglob("*.incomplete")))
 
 
 def test_the_shared_cache_is_listed_and_only_removed_by_name(hub):

@@ -41,7 +41,7 @@ class LabelledEncoder(ConversationEncoder):
         except (TypeError, ValueError):
             raise UsageError(
                 f"the label is {row.label!r}; {self._problem_type} needs {_NEEDS[self._problem_type].format(self._num_labels)}",
-                code="PLUGIN-031",
+                code="DATA-159",
                 where=f"{raw.file}, row {raw.number}",
                 hint="Correct it, or set --num-labels or --problem-type.",
             ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from swift_hub import downloads
 
 from swift_core.contract import Progress, Reference, Select, SwiftError, UsageError
 from swift_core.system import network
+from swift_plugin_hubs.interruptible import interruptibly
 from swift_plugin_hubs.uploads import public_already, token_from
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class HuggingFaceHub:
         Raises:
             UsageError: no such repository or revision, gated, offline and not cached, or what `select` raises.
             SwiftError: the network failed, or the disk is full.
+            KeyboardInterrupt: it was interrupted. Complete files are kept; huggingface_hub downloads the unfinished ones from the start.
         """
         from huggingface_hub import HfApi, snapshot_download
 
@@ -48,12 +51,14 @@ class HuggingFaceHub:
             names = _names(reference, revision, offline)
         chosen = select(names)
         with _explained(reference):
-            folder = snapshot_download(
-                reference.name,
-                revision=revision,
-                allow_patterns=[glob.escape(name) for name in chosen],
-                local_files_only=offline,
-                tqdm_class=_bar(reference.name, progress or (lambda *_: None)),
+            folder = interruptibly(
+                lambda stopping: snapshot_download(
+                    reference.name,
+                    revision=revision,
+                    allow_patterns=[glob.escape(name) for name in chosen],
+                    local_files_only=offline,
+                    tqdm_class=_bar(reference.name, progress or (lambda *_: None), stopping),
+                )
             )
         return Path(folder)
 
@@ -121,8 +126,11 @@ def _names(reference: Reference, revision: ResolvedRevision, offline: bool) -> l
     return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
-def _bar(name: str, progress: Progress) -> type[Any]:
-    """Return a tqdm class that draws nothing and reports bytes to `progress`; huggingface_hub opens several bars at once."""
+def _bar(name: str, progress: Progress, stopping: threading.Event) -> type[Any]:
+    """Return a tqdm class that draws nothing and reports bytes to `progress`; huggingface_hub opens several bars at once.
+
+    Its updates raise KeyboardInterrupt, on which huggingface_hub removes the unfinished file, once `stopping` is set.
+    """
     from tqdm.std import tqdm
 
     maximum = 0
@@ -130,6 +138,11 @@ def _bar(name: str, progress: Progress) -> type[Any]:
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs | {"file": io.StringIO()})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if stopping.is_set():
+                raise KeyboardInterrupt
+            return super().update(n)  # type: ignore[no-any-return]
 
         def display(self, *args: Any, **kwargs: Any) -> None:
             nonlocal maximum

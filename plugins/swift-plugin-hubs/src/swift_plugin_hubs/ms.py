@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from swift_hub import downloads
+from swift_hub.modelscope_errors import explained
 
-from swift_core.contract import Progress, Reference, Select, SwiftError, UsageError
+from swift_core.contract import Progress, Reference, Select
 from swift_core.system import network, remember_sha256, sha256_of
 from swift_plugin_hubs.uploads import public_already, token_from
 
@@ -37,7 +37,7 @@ class ModelScopeHub:
         """
         if network.offline():
             return self._cached(reference, select)
-        with _explained(reference):
+        with explained(reference):
             from modelscope_hub import HubApi
 
             _check_reachable(str(reference))
@@ -45,7 +45,7 @@ class ModelScopeHub:
             listed = HubApi(endpoint=endpoint).list_repo_files(reference.name, "model", revision=reference.revision or None)
             files = {item.path: item.sha256 or "" for item in listed if not item.is_dir}
         chosen = select(list(files))
-        with _explained(reference):
+        with explained(reference):
             wanted = {name: files[name] for name in chosen}
             folder = _complete(reference, wanted, progress)
             if folder is None:
@@ -62,7 +62,7 @@ class ModelScopeHub:
 
     def _cached(self, reference: Reference, select: Select) -> Path:
         """Return the folder that was downloaded earlier; its files are those that were selected then."""
-        with _explained(reference):
+        with explained(reference):
             folder = _snapshot(reference, local_files_only=True)
         select([path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()])
         return folder
@@ -75,7 +75,7 @@ class ModelScopeHub:
                 exists and is public.
             SwiftError: the network failed.
         """
-        with _explained(reference):
+        with explained(reference):
             from modelscope_hub import HubApi
             from modelscope_hub.constants import Visibility
             from modelscope_hub.errors import NotExistError
@@ -149,39 +149,3 @@ def _callback(progress: Progress) -> type[Any]:
             progress(self.filename, self.done, self.file_size or None)
 
     return Callback
-
-
-@contextmanager
-def _explained(reference: Reference) -> Iterator[None]:
-    """Convert modelscope's exceptions to SwiftError."""
-    where = str(reference)
-    try:
-        from modelscope_hub import errors
-        from requests.exceptions import HTTPError, RequestException
-    except ImportError as error:
-        raise UsageError(
-            "the hub ms needs the package modelscope", code="HUB-027", where=where, hint="pip install 'swift-plugin-hubs[ms]'"
-        ) from error
-    try:
-        yield
-    except (HTTPError, errors.APIError) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, errors.HubError) else error
-        if isinstance(cause, errors.NotExistError):
-            raise UsageError(
-                "no such repository or revision, or it is private", code="HUB-028", where=where, hint="Check the spelling."
-            ) from error
-        if isinstance(cause, errors.AuthenticationError | errors.PermissionDeniedError):
-            raise UsageError(
-                "access denied", code="HUB-029", where=where, hint="Log in with a token that has access: modelscope login"
-            ) from error
-        raise SwiftError(f"the hub failed: {cause}", code="HUB-030", where=where, hint="Try again later.") from error
-    except errors.CacheError:
-        network.refuse_offline(f"'{reference}'")
-        raise
-    except (errors.NetworkError, RequestException) as error:
-        raise downloads.no_network(error, where) from error
-    except errors.HubError as error:
-        raise SwiftError(str(error), code="HUB-031", where=where, hint=error.suggestion) from error
-    except OSError as error:
-        with downloads.cache_errors(Path(where)):
-            raise error

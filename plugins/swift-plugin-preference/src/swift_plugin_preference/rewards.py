@@ -77,6 +77,6 @@ def _margin(raw: RawRow) -> float:
     if not math.isfinite(number):
         where = f"{raw.file}, row {raw.number}, $.{_MARGIN}"
         raise UsageError(
-            f"the margin must be a finite number, not {value!r}", code="PLUGIN-030", where=where, hint="Correct it, or leave it out."
+            f"the margin must be a finite number, not {value!r}", code="DATA-160", where=where, hint="Correct it, or leave it out."
         )
     return number
