@@ -224,7 +224,7 @@ def test_what_is_refused_is_answered_with_the_way(project, capsys, words, says):
 
 def test_their_names_in_python(project):
     asked = {"model": project["MODEL"], "dataset": "rows.jsonl", "lora_rank": 4, "bf16": True, "truncation_strategy": "delete"}
-    with pytest.warns(UserWarning, match="dataloader_num_workers=4 has no effect"):
+    with pytest.warns(UserWarning, match="dataloader_num_workers has no effect"):
         run = resolved("sft", {**asked, "dataloader_num_workers": 4})
     assert (run.options["dtype"], run.parts["tuner"].options["rank"]) == ("bfloat16", 4)
     assert run.parts["task"].options["truncation"] == "drop"

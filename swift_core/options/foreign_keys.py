@@ -36,7 +36,7 @@ def adopt(settings: Settings, verb: VerbSpec, known: Registry, argv: Sequence[st
     for key, value in list(settings.values.items()):
         spelled = str(key).replace("-", "_")
         if reason := other_tools.ignored(verb, spelled, value, known=spelled in own or dashed(spelled) in flags.aliases):
-            _replace(settings, key, {}, notes, f"{key}={other_tools.text_of(value)} {other_tools.NO_EFFECT} {reason}")
+            _replace(settings, key, {}, notes, f"{key} {other_tools.NO_EFFECT} {reason}")
         elif spelled in own:
             for inner, item in list(value.items()) if spelled in verb.parts and isinstance(value, dict) else ():
                 name = flags.aliases.get(dashed(str(inner)), "")
