@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from swift_core.contract import Settings, UsageError, VerbSpec
-from swift_core.runs import given_value, set_option
+from swift_core.runs import set_option
 
 _TASK = "embedding"
 _NAMES: Mapping[str, str] = {
@@ -25,7 +25,7 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     Raises:
         UsageError: a value is neither a number nor true or false.
     """
-    if (given_value(settings, "task") or verb.parts.get("task")) not in (_TASK, "embed"):
+    if (settings.given("task") or verb.parts.get("task")) not in (_TASK, "embed"):
         return
     for name, path in _NAMES.items():
         if text := environment.get(name, "").strip():
