@@ -40,7 +40,13 @@ def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[di
         ({"USE_HF": "0"}, {}, {"hub": "ms"}, ["USE_HF=0: using --hub ms"]),
         ({"USE_MODELSCOPE_HUB": "1"}, {}, {"hub": "ms"}, ["USE_MODELSCOPE_HUB=1: using --hub ms"]),
         ({"USE_HF": "1"}, {"hub": "ms"}, {"hub": "ms"}, ["USE_HF=1 has no effect: --hub ms is given"]),
-        ({"MAX_PIXELS": "1003520"}, {}, {}, ["MAX_PIXELS=1003520 has no effect: swift does not read it"]),
+        (
+            {"MAX_PIXELS": "1003520"},
+            {},
+            {"media": {"max_pixels": 1003520}},
+            ["MAX_PIXELS=1003520: using --media.max-pixels 1003520"],
+        ),
+        ({"FPS": "2"}, {}, {}, ["FPS=2 has no effect: swift does not read it"]),
         ({"CUDA_VISIBLE_DEVICES": "0"}, {}, {}, []),
         (
             {"CUDA_VISIBLE_DEVICES": "0,1"},
@@ -105,4 +111,5 @@ def test_by_the_command(swift, tmp_path, tiny_model):
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["options"]["processes"] == 2
     assert "note: NPROC_PER_NODE=2: using --processes 2" in outcome.err
-    assert "note: MAX_PIXELS=1 has no effect" in outcome.err
+    assert json.loads(outcome.out)["parts"]["task"]["options"]["media"]["max_pixels"] == 1
+    assert "note: MAX_PIXELS=1: using --media.max-pixels 1" in outcome.err

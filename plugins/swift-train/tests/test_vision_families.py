@@ -55,6 +55,13 @@ def train_and_load(folder: Path, name: str) -> None:
     one_by_one = [step["loss"] for step in run_training(training_run(model, file, tuner="full", **alone), folder / "alone")]
     assert one_by_one == pytest.approx(losses[:2], rel=2e-5)
     _check_output(folder / "run" / "output", folder)
+    if name.startswith("qwen"):
+        limited = training_run(model, file, tuner="full", max_steps=1, batch_size=5, media={"max_pixels": 56 * 56})
+        run_training(limited, folder / "limited")
+        size = dict(AutoProcessor.from_pretrained(folder / "limited" / "output").image_processor.size)
+        assert size["longest_edge"] == 56 * 56
+        tokens = [json.loads(line)["tokens"] for line in (folder / "limited" / "metrics.jsonl").read_text().splitlines()]
+        assert tokens[0] < json.loads((folder / "run" / "metrics.jsonl").read_text().splitlines()[0])["tokens"]
 
 
 def _check_output(output: Path, folder: Path) -> None:

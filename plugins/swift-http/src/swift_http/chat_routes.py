@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from swift_http import openapi
 from swift_http.active_request import ActiveRequest
-from swift_http.engine import ChatEngine, Sampling
+from swift_http.engine import ChatEngine, Sampling, media_kinds
 from swift_http.forced_calls import FORCED, first_call_only
 from swift_http.generation import GenerationRequest, check_supported, respond
 from swift_http.requests import ChatRequest
@@ -42,7 +42,7 @@ def add_chat_routes(
     async def prepare(body: ChatRequest, make_builder: MakeBuilder) -> GenerationRequest:
         sampling, variables = body.sampling(), body.variables
         check_supported(engine, sampling, variables)
-        messages = [message.for_template() for message in body.messages]
+        messages = [message.for_template(media_kinds(engine)) for message in body.messages]
         more: dict[str, Any] = {"variables": variables} if variables else {}
         prompt = await asyncio.to_thread(engine.render, messages, tools=body.tools or (), **more)
         used = FORCED if sampling.forced_calls else parser if body.tools and body.tool_choice != "none" else None

@@ -163,6 +163,25 @@ class DeclaresSupport(Protocol):
 
 
 @runtime_checkable
+class AcceptsMedia(Protocol):
+    """An engine whose messages may hold media. `render` gets such a content as parts, an image as {"type": "image", "image": URL}.
+
+    `render` reads the media, and raises UsageError for one that it may not read or can't decode. It may return a subclass of list that
+    carries them; `generate` and `score` get that very object.
+    """
+
+    @property
+    def media_kinds(self) -> Collection[str]:
+        """Kinds of media: "image"."""
+        ...
+
+
+def media_kinds(engine: ChatEngine) -> Collection[str]:
+    """Return the kinds of media that an engine takes in messages."""
+    return engine.media_kinds if isinstance(engine, AcceptsMedia) else ()
+
+
+@runtime_checkable
 class ReportsFailure(Protocol):
     """An engine that can fail permanently: /health then returns 503, and `run` stops the server."""
 

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from swift_http import openapi, response_builders
-from swift_http.engine import ChatEngine, ReportsFailure, Sampling
+from swift_http.engine import ChatEngine, ReportsFailure, Sampling, media_kinds
 from swift_http.errors import ApiError, unknown_model
 from swift_http.generation import check_supported
 from swift_http.metrics import Metrics
@@ -32,7 +32,7 @@ def add_info_routes(app: FastAPI, engine: ChatEngine, metrics: Metrics) -> None:
         if body.messages is None:
             tokens = await asyncio.to_thread(engine.encode, body.prompt or "", special=body.add_special_tokens)
         else:
-            messages = [message.for_template() for message in body.messages]
+            messages = [message.for_template(media_kinds(engine)) for message in body.messages]
             variables = body.chat_template_kwargs or {}
             check_supported(engine, Sampling(), variables)
             more: dict[str, Any] = {"variables": variables} if variables else {}

@@ -29,13 +29,32 @@ def _select_known(data: Any, fields: Collection[str], ignored: Collection[str], 
     return {name: value for name, value in data.items() if name in fields}
 
 
-class TextPart(BaseModel):
-    """A content part of a message; only type `text` is supported."""
+class Part(BaseModel):
+    """A content part of a message: of type `text`, or `image_url` if the model takes images."""
 
     model_config = ConfigDict(strict=True)
 
     type: str
     text: str | None = None
+    image_url: str | dict[str, Any] | None = None
+
+    def for_template(self, media: Collection[str]) -> dict[str, str]:
+        """Return the part as chat templates expect it; an image with its URL as `image`.
+
+        Raises:
+            ApiError: 400, the type is unknown or not among the kinds in `media`, or the part has no content.
+        """
+        if self.type == "text":
+            if self.text is None:
+                raise ApiError(400, "a content part of type 'text' has no 'text'", param="messages")
+            return {"type": "text", "text": self.text}
+        if self.type not in ("image_url", "input_image") or "image" not in media:
+            takes = " and ".join(["text", *media]) + ("" if media else " only")
+            raise ApiError(400, f"unsupported content of type '{self.type[:50]}': this model accepts {takes}", param="messages")
+        url = self.image_url.get("url") if isinstance(self.image_url, dict) else self.image_url
+        if not isinstance(url, str) or not url:
+            raise ApiError(400, f"a content part of type '{self.type}' has no URL in 'image_url'", param="messages")
+        return {"type": "image", "image": url}
 
 
 class Function(BaseModel):
@@ -84,7 +103,7 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: str | list[Part] | None = None
     name: str | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
@@ -97,20 +116,19 @@ class Message(BaseModel):
             data = {"reasoning_content" if name == "reasoning" else name: value for name, value in data.items()}
         return _select_known(data, cls.model_fields, _IGNORED, _MUST_BE_EMPTY, "a message")
 
-    def for_template(self) -> dict[str, Any]:
-        """Return the message as chat templates expect it: `role`, `content` as one text, and the other fields that are set.
+    def for_template(self, media: Collection[str] = ()) -> dict[str, Any]:
+        """Return the message as chat templates expect it: `role`, `content` as one text or as parts, and the other fields that are set.
+
+        Args:
+            media: kinds of media that the model takes ("image").
 
         Raises:
-            ApiError: 400, a content part is not text, or the arguments of a tool call are not an object.
+            ApiError: 400, the model does not take a content part, or the arguments of a tool call are not an object.
         """
-        content = self.content or ""
-        if not isinstance(content, str):
-            other = next((part.type for part in content if part.type != "text"), None)
-            if other:
-                raise ApiError(400, f"unsupported content of type '{other[:50]}': this model accepts text only", param="messages")
-            if any(part.text is None for part in content):
-                raise ApiError(400, "a content part of type 'text' has no 'text'", param="messages")
-            content = "".join(part.text or "" for part in content)
+        content: str | list[dict[str, str]] = self.content if isinstance(self.content, str) else ""
+        if isinstance(self.content, list):
+            parts = [part.for_template(media) for part in self.content]
+            content = "".join(part["text"] for part in parts) if all(part["type"] == "text" for part in parts) else parts
         given = {field: getattr(self, field) for field in ("name", "tool_call_id", "reasoning_content")}
         turn: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
         turn |= {field: value for field, value in given.items() if value is not None}

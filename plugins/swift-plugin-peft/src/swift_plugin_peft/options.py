@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
+from swift_train.model_parts import FreezeParts
 
-from swift_core.options import Names, Options, names, option
+from swift_core.options import Names, names, option
 
 _NAME = re.compile(r"[\w.]+")
 _CHOICES = ("auto", "all", "all-linear")
 
 
-class AdapterOptions(Options):
+class AdapterOptions(FreezeParts):
     """Options that every method has."""
 
     config_class: ClassVar[str]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peft import PeftConfig
 from peft.tuners.lora import LoraModel
+from swift_train.model_parts import LLM, parts_of
 
 from swift_core.contract import UsageError
 from swift_plugin_peft.gradient_probe import modules_without_gradient
@@ -17,6 +18,7 @@ from swift_plugin_peft.tied_weights import check_can_untie, tied_modules
 from swift_plugin_peft.weight_conversions import converted_on_load, names_of_fused_experts
 
 if TYPE_CHECKING:
+    from swift_train.model_parts import Part
     from torch.nn import Module
 
     from swift_core.contract import ModelFamily
@@ -35,7 +37,9 @@ class Selection:
     remarks: tuple[str, ...] = ()
 
 
-def select(requested: list[str] | str, model: Module, family: ModelFamily, method: PeftConfig) -> Selection:
+def select(
+    requested: list[str] | str, model: Module, family: ModelFamily, method: PeftConfig, trained: Collection[Part] = LLM
+) -> Selection:
     """Find the modules that `requested` names and exclude those that can't be trained or merged.
 
     If the targets were chosen automatically, unsuitable modules are excluded with a remark. If the user named them, a name is refused
@@ -46,12 +50,13 @@ def select(requested: list[str] | str, model: Module, family: ModelFamily, metho
         model: the loaded base model.
         family: its model family.
         method: PEFT's configuration without target modules.
+        trained: parts of a vision-language model that automatic targets are in.
 
     Raises:
         UsageError: a name matches no module, or no module that can be trained, or modules with tied weights.
     """
     expert_names = names_of_fused_experts(requested, model, method) if isinstance(requested, list) else set()
-    groups = match_targets(requested, model, family, expert_names)
+    groups = match_targets(requested, model, family, expert_names, trained=trained)
     automatic = bool(groups) and not groups[0].name
     matched = sorted({path for group in groups for path in group.paths})
     excluded: dict[str, str] = _unsuitable(matched, model, method) if automatic else {}
@@ -59,7 +64,9 @@ def select(requested: list[str] | str, model: Module, family: ModelFamily, metho
         check_can_untie(model, matched, "tuner.targets")
     excluded |= dict.fromkeys(converted_on_load(matched, model, method), "has a name for which PEFT loads the adapter into another module")
     candidates = [path for path in matched if path not in excluded]
-    excluded |= dict.fromkeys(modules_without_gradient(model, candidates), "receives no gradient from text")
+    parts = parts_of(model, family)
+    of_text = [path for path in candidates if parts.of(path) == "llm"]  # the probe is a row of text
+    excluded |= dict.fromkeys(modules_without_gradient(model, of_text), "receives no gradient from text")
     _check_groups(groups, excluded)
     tied = tuple(path for path in tied_modules(model) if path in matched and path not in excluded)
     if not excluded and not automatic:

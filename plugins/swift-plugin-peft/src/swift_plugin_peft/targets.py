@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from swift_train.heads import has_score_head
+from swift_train.model_parts import LLM, Part, parts_of
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -30,24 +31,29 @@ class TargetGroup:
     paths: tuple[str, ...]
 
 
-def match_targets(requested: list[str] | str, model: Module, family: ModelFamily, not_modules: Collection[str] = ()) -> list[TargetGroup]:
+def match_targets(
+    requested: list[str] | str, model: Module, family: ModelFamily, not_modules: Collection[str] = (),
+    *, trained: Collection[Part] = LLM,
+) -> list[TargetGroup]:  # fmt: skip
     """Find the modules that `requested` names, by PEFT's rules: full path or path suffix, regular expression, or automatically.
 
     `auto` selects the family's targets if the model has any, else every linear layer; `all-linear` selects every linear layer except
-    the output head. Both stay inside the language model if the family names one.
+    the output head. Both stay inside the parts in `trained` of a vision-language model; of its tower and its aligner, every linear layer.
 
     Args:
         requested: the value of `tuner.targets`: a list of names, or one regular expression or automatic choice as a string.
         model: the loaded base model.
         family: its model family.
         not_modules: names in `requested` that do not stand for modules, and are skipped.
+        trained: parts of a vision-language model that automatic targets are in.
 
     Raises:
         UsageError: a name or expression matches no module; the message suggests similar names.
     """
-    linear = [path for path in linear_layers(model) if is_below(path, family.language_model)]
+    parts = parts_of(model, family)
+    linear = [path for path in linear_layers(model) if parts.of(path) in trained and (parts.tower or is_below(path, family.language_model))]
     if requested == "auto" and (own := [path for path in linear if any(path_ends_with(path, name) for name in family.targets)]):
-        return [TargetGroup("", tuple(own))]
+        return [TargetGroup("", tuple(path for path in linear if path in own or parts.of(path) != "llm"))]
     if requested in _AUTOMATIC or requested in [[name] for name in _AUTOMATIC]:
         if not linear:
             raise UsageError(

@@ -210,7 +210,7 @@ class PeftTuner(PeftSwitching):
         return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
 
     def _targets(self, model: Module, family: ModelFamily, method: PeftConfig) -> list[str] | str:
-        selection: Selection = select(self.options.targets, model, family, method)
+        selection: Selection = select(self.options.targets, model, family, method, self.options.trained)
         self.remarks += selection.remarks
         if self._init_modifies_base():  # modules tied to an adapted one must keep the original weight
             untie(model, selection.tied)

@@ -43,6 +43,7 @@ def swift_tuners() -> list[TunerSpec]:
             name="full",
             summary="Train all weights",
             factory=Ref("swift_plugin_transformers.tuners:FullTuner"),
+            options=Ref("swift_train.model_parts:TrainParts"),
             trains="weights",
             merger=merger,
         ),

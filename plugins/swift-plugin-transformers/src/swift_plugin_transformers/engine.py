@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from swift_http import Piece, Sampling, Token
 from swift_http.engine import OPTIONAL_FIELDS
+from swift_train.media.placeholders import check_places
 from torch.nn.functional import normalize
 
 from swift_core.contract import UsageError
 from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.generation import Request, ServedModel
 from swift_plugin_transformers.memory import cache_bytes
+from swift_plugin_transformers.pictures import MediaPrompt, PictureSources
 from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.structured_output import Grammars
@@ -37,10 +39,16 @@ class EmbeddedEngine:
         self._model_names = [name, *served.adapters]
         self._tokenizer = served.tokenizer
         self._lock = threading.Lock()  # the tokenizer is not thread-safe
+        self._pictures = PictureSources(Path(options.media_folder) if options.media_folder else None, options.media_domain)
         self._grammars = Grammars(served.tokenizer, served.eos_token_ids)
         self.worker = _worker(served, self._grammars, options)
 
     supports = frozenset(OPTIONAL_FIELDS)
+
+    @property
+    def media_kinds(self) -> Sequence[str]:
+        """Kinds of media that the model's processor takes."""
+        return tuple(self._served.media.placeholders) if self._served.media else ()
 
     @property
     def models(self) -> Sequence[str]:
@@ -72,6 +80,7 @@ class EmbeddedEngine:
                 hint="Use /v1/completions, or add a chat_template.jinja to the checkpoint.",
             )
         values = dict(variables or {})
+        pictures = [self._pictures.read(part["image"]) for part in _media_parts(messages)]
         with self._lock:
             check_template_variables(self._tokenizer, values)
             text = self._rendered(messages, tools, generation_prompt, values)
@@ -82,7 +91,12 @@ class EmbeddedEngine:
                     where="tools",
                     hint="Remove 'tools', or serve a model that supports them.",
                 )
-            return list(self._tokenizer.encode(text, add_special_tokens=False))
+            if self._served.media is None:
+                return list(self._tokenizer.encode(text, add_special_tokens=False))
+            check_places(text, ["image"] * len(pictures), self._served.media.placeholders)
+            made = self._served.media.encode(text, pictures)
+            inputs = {name: value for name, value in made.items() if name not in ("input_ids", "attention_mask")}
+            return MediaPrompt(made["input_ids"][0].tolist(), inputs if pictures else {})
 
     def _rendered(
         self,
@@ -191,7 +205,8 @@ class EmbeddedEngine:
             with suppress(RuntimeError):  # the event loop is closed: the server has stopped
                 loop.call_soon_threadsafe(pieces.put_nowait, item)
 
-        request = Request(prompt=prompt, sampling=sampling, model=model, put=put, done=put, score=score)
+        inputs = prompt.inputs if isinstance(prompt, MediaPrompt) else {}
+        request = Request(inputs=inputs, prompt=prompt, sampling=sampling, model=model, put=put, done=put, score=score)
         self.worker.submit(request)
         try:
             while (item := await pieces.get()) is not None:
@@ -202,8 +217,16 @@ class EmbeddedEngine:
             request.cancelled.set()
 
 
+def _media_parts(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            yield from (part for part in message["content"] if part["type"] != "text")
+
+
 def _worker(served: ServedModel, grammars: Grammars, options: ServeOptions) -> Batcher | SequentialWorker:
     try:
+        if served.media:
+            raise VarlenUnsupported("requests may have pictures")
         if not served.adapters_in_layers:
             raise VarlenUnsupported("an adapter is not inside its layers")
         with served.using_adapter(served.name):

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from swift_http import Piece, Sampling
 from swift_train.adapters import inner_model
+from swift_train.media.processor import media_processor
 from swift_train.processors import tokenizer_of
 from swift_train.roles import Loaded, SwitchingTuner
+from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from swift_core.contract import Source, SwiftError, UsageError
@@ -32,6 +34,7 @@ class Request:
 
     Attributes:
         prompt: token ids.
+        inputs: further arguments of the model, for a prompt with pictures.
         sampling: sampling parameters.
         model: name of the base model or of an adapter.
         put: called with each piece.
@@ -46,6 +49,7 @@ class Request:
     put: Callable[[Piece], None]
     done: Callable[[BaseException | None], None]
     score: int | None = None
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -83,6 +87,7 @@ class ServedModel:
         self.allow_other_base = allow_other_base
         self.model: Any = loaded.model.eval()
         self.tokenizer: Any = tokenizer_of(loaded.processor)
+        self.media = media_processor(loaded.processor)
         self.context = context_length(self.unwrapped, self.tokenizer)
         self.name = name
         self.adapters = dict(adapters)

@@ -84,6 +84,7 @@ class SequentialWorker(Worker[Request]):
         served.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
+            **self._inputs(request),
             generation_config=without_processors(config),
             streamer=streamer,
             stopping_criteria=StoppingCriteriaList([_CancelledCriteria(request)]),
@@ -91,11 +92,15 @@ class SequentialWorker(Worker[Request]):
         )
         writer.finish()
 
+    def _inputs(self, request: Request) -> dict[str, Tensor]:
+        return {name: value.to(self._served.device) for name, value in request.inputs.items()}
+
     @torch.inference_mode()
     def _score(self, request: Request) -> None:
         prompt, tokenizer = list(request.prompt), self._served.tokenizer
         ids = torch.tensor([prompt], device=self._served.device)
-        logits = self._served.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1]
+        given = self._inputs(request)
+        logits = self._served.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **given).logits[0, :-1]
         scored = [token_of(tokenizer, token, row, request.score or 0) for token, row in zip(prompt[1:], logits, strict=True)]
         request.put(Piece("", (Token(prompt[0], token_text(tokenizer, prompt[0])), *scored)))
 

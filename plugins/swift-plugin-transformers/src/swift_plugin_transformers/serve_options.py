@@ -31,3 +31,9 @@ class ServeOptions(Options):
         "Log-probabilities that are returned: of the model (raw_logprobs), or of the distribution that tokens are sampled from, after "
         "temperature, penalties and truncation (processed_logprobs).",
     )
+    media_folder: str = option(
+        "", "Folder below which requests may name pictures as file:// URLs; by default none.", also=("allowed_local_media_path",)
+    )
+    media_domain: list[str] = option(
+        list, "Hosts that pictures in requests may be fetched from; by default none.", also=("allowed_media_domains",)
+    )

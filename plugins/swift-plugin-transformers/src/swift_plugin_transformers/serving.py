@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from swift_train.processors import tokenizer_of
 from swift_core.contract import SwiftError, UsageError
 from swift_plugin_transformers.backend import KEY_VARIABLE
 from swift_plugin_transformers.serve_options import ServeOptions
+
+_MEDIA_BODY = 32 * 1024 * 1024  # bytes of a request with pictures
 
 if TYPE_CHECKING:
     from swift_plugin_transformers.engine import EmbeddedEngine
@@ -121,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = create_app(
             engine,
             api_key=key,
-            limits=Limits(max_requests=options.queue, timeout=options.timeout),
+            limits=_limits(engine, options),
             tool_parser=tool_parser(Path(parsed.checkpoint)),
             adapter_folders=[Path(folder) for folder in options.adapter_folder],
             origins=options.cors_origin,
@@ -138,6 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write(sys.stderr, event="error", type=type(error).__name__, message=str(error), hint="", where="", exit_code=1)
         return 1
     return 0
+
+
+def _limits(engine: EmbeddedEngine, options: ServeOptions) -> Limits:
+    limits = Limits(max_requests=options.queue, timeout=options.timeout)
+    return replace(limits, max_body_bytes=_MEDIA_BODY) if engine.media_kinds else limits
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

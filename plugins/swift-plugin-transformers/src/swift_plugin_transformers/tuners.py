@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from swift_train.model_parts import Parts, TrainParts, parts_of
 from swift_train.tuner_bases import WholeModelTuner
 
 from swift_core.contract import UsageError, suggestion
@@ -17,10 +18,20 @@ if TYPE_CHECKING:
 
 
 class FullTuner(WholeModelTuner):
-    """Trains all weights; the checkpoint is a full model."""
+    """Trains all weights, but for the frozen parts of a vision-language model; the checkpoint is a full model."""
 
-    def __init__(self, options: None = None) -> None:
-        pass
+    def __init__(self, options: TrainParts | None = None) -> None:
+        self.options = options or TrainParts()
+        self._parts = Parts()
+
+    def attach(self, model: Module, family: ModelFamily) -> Module:
+        """Make the weights trainable; those of frozen parts stay as they are. Raises as `WholeModelTuner.attach` does."""
+        self._parts = parts_of(model, family)
+        return super().attach(model, family)
+
+    def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
+        """Return whether the weight of that name is in a part that learns."""
+        return self._parts.of(name) in self.options.trained
 
 
 class FreezeTuner(WholeModelTuner):

@@ -22,6 +22,7 @@ from swift_train.disk_space import check_disk_space
 from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.media.collate import media_collator
+from swift_train.media.options import use_media_options
 from swift_train.media.processor import media_processor
 from swift_train.media.rows import RowMedia
 from swift_train.online import OnlineTask, Session
@@ -164,6 +165,7 @@ def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:
     fix_date(tokenizer, run.date)
     if isinstance(task.options, ChatOptions):
         use_template(shapes.processor, task.options)
+        use_media_options(shapes.processor, task.options.media)
     data = run.options.get("data", {})
     media = RowMedia(Path(data["media_folder"]) if data.get("media_folder") else None, media_processor(shapes.processor))
     encoder = task.encoder(tokenizer, stops=family_of(base_of(run)).stop_tokens, media=media)

@@ -9,8 +9,10 @@ from swift_core.options import fields
 from swift_core.runs import set_option, variable_number
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
+_PIXELS: Mapping[str, str] = {"MAX_PIXELS": "max_pixels", "MIN_PIXELS": "min_pixels"}
+_TEXT_ONLY = ("pretrain", "pt")
 _NO_EFFECT = (
-    "MAX_PIXELS", "MIN_PIXELS", "VIDEO_MAX_PIXELS", "VIDEO_MIN_PIXELS", "VIDEO_TOTAL_PIXELS", "IMAGE_MAX_TOKEN_NUM", "IMAGE_MIN_TOKEN_NUM",
+    "VIDEO_MAX_PIXELS", "VIDEO_MIN_PIXELS", "VIDEO_TOTAL_PIXELS", "IMAGE_MAX_TOKEN_NUM", "IMAGE_MIN_TOKEN_NUM",
     "VIDEO_MAX_TOKEN_NUM", "VIDEO_MIN_TOKEN_NUM", "FPS", "FPS_MAX_FRAMES", "FPS_MIN_FRAMES", "NFRAMES", "MAX_NUM", "INPUT_SIZE",
     "VIDEO_MAX_NUM", "VIDEO_SEGMENTS", "MAX_SLICE_NUMS", "VIDEO_MAX_SLICE_NUMS", "MAX_NUM_FRAMES", "SIZE_FACTOR", "ENABLE_AUDIO_OUTPUT",
     "USE_AUDIO_IN_VIDEO", "QWENVL_BBOX_FORMAT", "CELOSS_PARALLEL_SIZE", "SWIFT_UI_LANG", "USE_OPENMIND_HUB", "DISABLE_VERSION_CHECK",
@@ -34,8 +36,18 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     for name in _NO_EFFECT:
         if environment.get(name, "").strip():
             yield f"{name}={environment[name]} has no effect: swift does not read it"
+    yield from _pixels(verb, settings, environment)
     if "processes" in own:
         yield from _devices(settings, environment)
+
+
+def _pixels(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    """Apply the limits of pixels that ms-swift reads from variables to the options of a training task."""
+    for name, option in _PIXELS.items():
+        if value := environment.get(name, "").strip():
+            path = f"task.media.{option}" if verb.name == "train" else f"media.{option}"
+            known = verb.main == "task" and verb.name not in _TEXT_ONLY
+            yield from set_option(settings, path, variable_number(name, value), f"{name}={value}", known=known)
 
 
 def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:

@@ -54,7 +54,7 @@ class ChatEncoder:
         texts = self._texts(row)
         if processor is None or not (files or any(token in texts[-1].text for token in processor.placeholders.values())):
             return texts
-        check_places(self.template.for_row(row).render(row.messages, row.tools), files, processor.placeholders)
+        check_places(self.template.for_row(row).render(row.messages, row.tools), [file.kind for file in files], processor.placeholders)
         return [expand(text, files, processor.placeholders, processor.replacement) for text in texts]
 
     def _texts(self, row: ChatRow) -> list[SupervisedText]:

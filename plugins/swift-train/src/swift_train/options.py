@@ -9,6 +9,7 @@ from pydantic import field_validator, model_validator
 
 from swift_core.options import Options, option
 from swift_train.loss_options import LossOptions
+from swift_train.media.options import MediaOptions
 from swift_train.schedule_options import ScheduleOptions
 
 Truncation = Literal["error", "left", "right", "drop", "split"]
@@ -46,6 +47,8 @@ class TrainOptions(Options):
     embedding_learning_rate: float | None = option(
         None, "Peak learning rate of embeddings and output layer; default: learning_rate.", ge=0, also=("embedding_lr",)
     )
+    vit_lr: float | None = option(None, "Peak learning rate of the vision tower, if it learns; default: learning_rate.", gt=0)
+    aligner_lr: float | None = option(None, "Peak learning rate of the aligner of a vision tower; default: learning_rate.", gt=0)
     max_steps: int | None = option(None, "Total optimizer steps; overrides epochs.", ge=1, values={"-1": None})
     epochs: float = option(1.0, "Number of passes over the training rows.", gt=0, also=("num_train_epochs",))
     batch_size: int = option(
@@ -202,6 +205,7 @@ class ChatOptions(TrainOptions):
         "deepseek-r1-distill.",
     )
     system: str = option("", "System prompt of the rows that have none; FILE.txt reads it from a file.", also=("default_system",))
+    media: MediaOptions = option(MediaOptions, "How pictures are resized; saved with the model's processor.")
     template_variables: dict[str, bool | int | float | str] = option(
         dict, "Variables of the chat template, as JSON; they are set in the saved template.", also=("chat_template_kwargs",)
     )

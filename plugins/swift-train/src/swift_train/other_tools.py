@@ -12,7 +12,6 @@ _LAYOUT = "rows are computed without padding if the architecture can keep them s
 _RUN_FOLDER = "each run has its own folder in --runs, with log.txt, metrics.jsonl and report.html"
 _SPEED = "it changes speed and memory only, and is not available"
 _DDP = "the strategy sets it"
-_TEXT = "only text is trained: image encoder and aligner get no gradient"
 _PRECISION = "it is the default"
 _ROLLOUTS = "the run folder has every answer (rollouts/) and the metrics, and the report shows some"
 _ENGINE = "answers are sampled by a server, the engine of --rollout"
@@ -40,8 +39,6 @@ IGNORED: Mapping[str, str] = {
     **dict.fromkeys(("use_liger_kernel", "tf32", "use_logits_to_keep", "gradient_checkpointing_kwargs"), _SPEED),
     **dict.fromkeys(("vit_gradient_checkpointing", "packing_num_proc", "torch_empty_cache_steps", "low_cpu_mem_usage"), _SPEED),
     **dict.fromkeys(("ddp_find_unused_parameters", "ddp_backend", "ddp_bucket_cap_mb", "ddp_broadcast_buffers"), _DDP),
-    **dict.fromkeys(("freeze_vit=true", "freeze_aligner=true", "freeze_vision_tower=true"), _TEXT),
-    **dict.fromkeys(("freeze_multi_modal_projector=true", "freeze_llm=false", "freeze_language_model=false"), _TEXT),
     "save_on_each_node": "checkpoints are written once, to the run folder",
     **dict.fromkeys(("log_completions", "log_entropy", "num_completions_to_print", "log_unique_prompts"), _ROLLOUTS),
     **dict.fromkeys(("vllm_importance_sampling_correction=true", "sleep_level", "offload_model", "offload_optimizer"), _ENGINE),
@@ -64,8 +61,6 @@ IGNORED: Mapping[str, str] = {
     "include_num_input_tokens_seen": "tokens are counted in metrics.jsonl",
     "check_model": "checkpoints are verified by their hashes",
     "device_map=auto": "each process uses one device: --device",
-    "max_pixels": _TEXT,
-    "min_pixels": _TEXT,
 }
 
 UNSUPPORTED: Mapping[str, str] = {
@@ -79,9 +74,6 @@ UNSUPPORTED: Mapping[str, str] = {
     "packing_length": "Packed sequences have --max-length tokens.",
     "packing_cache": "Tokenised rows are stored in the cache folder.",
     "save_safetensors": "Checkpoints are safetensors only: pickle files can run code.",
-    "freeze_vit": "Only text is trained, so the image encoder can't learn: leave it out.",
-    "freeze_aligner": "Only text is trained, so the aligner can't learn: leave it out.",
-    "freeze_llm": "Only text is trained: without the language model nothing would learn. Use --tuner freeze to train a part of it.",
     "task_type": "Each task is a verb: swift seq-cls, swift embedding, swift rm, swift dpo, …; see swift --help.",
     "loss_type": "This task has one loss; those of sft, pretrain, dpo and cpo have names.",
     "problem_type": "Classifiers are trained by swift seq-cls.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.checkpoints import Manifest, write_manifest
+from swift_core.checkpoints import Manifest, family_of, write_manifest
 from swift_core.contract import Choice, Ref, Run, TunerSpec, UsageError
 from swift_core.plugins import registry
 from swift_core.system import atomic_folder
@@ -19,6 +19,7 @@ from swift_train.checkpoints import run_on_all_ranks
 from swift_train.disk_space import copy_model, training_size
 from swift_train.heads import head_of_run
 from swift_train.loader_record import loader_record_of
+from swift_train.model_parts import parts_of, with_part_rates
 from swift_train.options import peak_learning_rate
 from swift_train.parameter_groups import mark_embeddings
 from swift_train.roles import ScheduledTuner
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
+    from swift_train.model_parts import Part
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
     from swift_train.stream import Stream
@@ -143,6 +145,9 @@ class Trainer:
     def _optimizer(self, module: Module) -> Optimizer:
         given = self.options.embedding_learning_rate
         groups = mark_embeddings(module, self.tuner.parameter_groups(module), given / self.rate if given is not None else None)
+        rates: dict[Part, float | None] = {"vit": self.options.vit_lr, "aligner": self.options.aligner_lr}
+        parts = parts_of(inner_model(module), family_of(base_of(self.run)))
+        groups = with_part_rates(groups, module, parts, rates, self.rate)
         optimizer: Optimizer = self.run.part("optimizer").build().build(groups, self.rate)
         self.optimizer = optimizer
         return optimizer

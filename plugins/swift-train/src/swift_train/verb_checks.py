@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from swift_convert.quantize import load_time_problems
 from swift_data import resolving
 
+from swift_core.checkpoints import family_of
 from swift_core.contract import CallbackSpec, Problem
 from swift_core.plugins import engine_state
 from swift_train import evaluation_checks
@@ -28,3 +29,18 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
             hint = f"pip install {' '.join(map(repr, found.missing))}"
             message = f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed"
             yield Problem(code="TRAIN-150", where="callbacks", message=message, hint=hint)
+    yield from _part_problems(run)
+
+
+def _part_problems(run: Run) -> Iterator[Problem]:
+    """Yield options for the parts of a vision-language model on a model of text."""
+    if run.model is None or family_of(run.model).modalities != ("text",):
+        return
+    options = {**run.part("tuner").options, **run.part("task").options}
+    given = [
+        f"{name} false" for name in ("freeze_vit", "freeze_aligner") if run.part("tuner").name != "full" and options.get(name) is False
+    ]
+    given += [name for name in ("vit_lr", "aligner_lr") if options.get(name)]
+    if given:
+        message = f"{given[0]}: this model has no image encoder"
+        yield Problem(code="TRAIN-152", message=message, where=given[0].split()[0], hint="Leave it out, or choose a vision-language model.")

@@ -49,15 +49,15 @@ def places(text: str, placeholders: Mapping[str, str]) -> Iterator[tuple[str, in
         yield str(found.lastgroup), found.start(), found.end()
 
 
-def check_places(text: str, files: Sequence[MediaFile], placeholders: Mapping[str, str]) -> None:
-    """Check that a whole rendered conversation has one placeholder for each file.
+def check_places(text: str, kinds: Sequence[str], placeholders: Mapping[str, str]) -> None:
+    """Check that a whole rendered conversation has one placeholder for each file; `kinds` are those of the files.
 
     Raises:
         UsageError: the template renders fewer, or a text of the row has the placeholder in it.
     """
     found = [kind for kind, _, _ in places(text, placeholders)]
     for kind, token in placeholders.items():
-        wanted = sum(file.kind == kind for file in files)
+        wanted = list(kinds).count(kind)
         if found.count(kind) < wanted:
             raise UsageError(
                 f"the chat template renders {found.count(kind)} of the row's {wanted} {kind}s",

@@ -41,7 +41,7 @@ class MediaProcessor:
             if (token := getattr(processor, f"{kind}_token", None)) and hasattr(processor, f"{kind}_processor")
         }
         self.settings: Mapping[str, Any] = json.loads(processor.to_json_string())  # of the store's key
-        self._replacement = lru_cache(_SIZES)(self._expanded)
+        self._replacement = lru_cache(_SIZES)(self.expansion_of)
 
     def replacement(self, file: MediaFile) -> str:
         """Return what the processor puts in the place of a file's placeholder. It depends on the picture's size alone."""
@@ -96,7 +96,8 @@ class MediaProcessor:
         one, two = (self._samples(count)[name].shape for count in (1, 2))
         return next((axis for axis, (few, more) in enumerate(zip(one, two, strict=True)) if few != more), 0)
 
-    def _expanded(self, kind: str, size: tuple[int, ...]) -> str:
+    def expansion_of(self, kind: str, size: tuple[int, ...]) -> str:
+        """Return what the processor puts in the place of a placeholder of a file of a size: height and width."""
         from PIL import Image
 
         height, width = size

@@ -1,0 +1,102 @@
+"""Pictures in requests: read from where the server allows it, and passed with the prompt to the model.
+
+A data: URL holds the picture itself. Files are read only below the folder that the server was started with, and addresses are fetched only
+from the hosts it was started with: whoever may send requests must not read the server's files or reach its network.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from swift_train.media.files import load_image
+
+from swift_core.contract import UsageError
+from swift_core.system import network
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+MAX_BYTES = 20 * 1024 * 1024  # of a picture that is fetched
+_TIMEOUT = 10.0  # seconds
+_WHERE = "messages"
+
+
+class MediaPrompt(list[int]):
+    """Token ids of a conversation with media, and the model's further inputs."""
+
+    def __init__(self, ids: Sequence[int], inputs: Mapping[str, Tensor]) -> None:
+        super().__init__(ids)
+        self.inputs = inputs
+
+
+class PictureSources:
+    """Reads the pictures that requests name.
+
+    Args:
+        folder: files below it may be named as file:// URLs; None for no files.
+        domains: hosts from which pictures may be fetched.
+    """
+
+    def __init__(self, folder: Path | None = None, domains: Sequence[str] = ()) -> None:
+        self._folder, self._domains = folder.resolve() if folder else None, frozenset(domains)
+
+    def read(self, url: str) -> Image:
+        """Return the picture at a URL.
+
+        Raises:
+            UsageError: the server does not read such URLs, or it is no picture that can be decoded.
+        """
+        address = urlsplit(url[:4096] if url.startswith("data:") else url)
+        if address.scheme == "data":
+            return load_image(_decoded(url), "the picture of a data: URL")
+        if address.scheme == "file":
+            return load_image(str(self._allowed(Path(unquote(address.path)))))
+        if address.scheme in ("http", "https"):
+            return load_image(self._fetched(url, address.hostname or ""), f"the picture at {url[:100]!r}")
+        raise UsageError(f"a picture must be a data:, file:, http: or https: URL, not {url[:40]!r}", code="MODEL-038", where=_WHERE)
+
+    def _allowed(self, path: Path) -> Path:
+        found = path.resolve()
+        if self._folder is None or not found.is_relative_to(self._folder) or not found.is_file():
+            hint = "Send the picture as a data: URL, or start the server with --media-folder FOLDER."
+            raise UsageError(f"the server does not read {str(path)[:200]!r}", code="MODEL-039", where=_WHERE, hint=hint)
+        return found
+
+    def _fetched(self, url: str, host: str) -> bytes:
+        import httpx2
+
+        if host not in self._domains or network.offline():
+            hint = "Send the picture as a data: URL, or start the server with --media-domain HOST."
+            raise UsageError(f"the server fetches no pictures from {host!r}", code="MODEL-040", where=_WHERE, hint=hint)
+        content = bytearray()
+        try:
+            with httpx2.stream("GET", url, follow_redirects=False, timeout=_TIMEOUT) as response:
+                if response.status_code != httpx2.codes.OK:
+                    raise UsageError(f"{url[:100]!r} answered with status {response.status_code}", code="MODEL-041", where=_WHERE)
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if len(content) > MAX_BYTES:
+                        raise UsageError(
+                            f"the picture at {url[:100]!r} is larger than {MAX_BYTES // 1024**2} MB", code="MODEL-042", where=_WHERE
+                        )
+        except httpx2.HTTPError as error:
+            raise UsageError(f"the picture at {url[:100]!r} can't be fetched: {error}", code="MODEL-043", where=_WHERE) from None
+        return bytes(content)
+
+
+def _decoded(url: str) -> bytes:
+    head, _, data = url.partition(",")
+    try:
+        if not head.endswith(";base64"):
+            raise ValueError("it must hold base64")
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UsageError(
+            f"the data: URL of a picture can't be decoded: {error}", code="MODEL-044", where=_WHERE, hint="Write data:image/png;base64,…."
+        ) from None

@@ -1,0 +1,108 @@
+"""Parts of a vision-language model: its language model, its vision tower, and the aligner (projector) between them.
+
+The family's prefixes name them; where it names none, the model is asked (transformers' `get_decoder()` and `get_encoder(modality)`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from swift_core.options import Options, option
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from swift_core.contract import ModelFamily
+
+Part = Literal["llm", "vit", "aligner"]
+LLM: tuple[Part, ...] = ("llm",)
+
+
+class FreezeParts(Options):
+    """Which parts of a vision-language model are left as they are."""
+
+    freeze_vit: bool = option(True, "Leave the vision tower as it is.", also=("freeze_vision_tower",))
+    freeze_aligner: bool = option(
+        True, "Leave the aligner between vision tower and language model as it is.", also=("freeze_multi_modal_projector",)
+    )
+    freeze_llm: bool = option(False, "Leave the language model as it is.", also=("freeze_language_model",))
+
+    @property
+    def trained(self) -> Collection[Part]:
+        """The parts that learn."""
+        frozen = {"llm": self.freeze_llm, "vit": self.freeze_vit, "aligner": self.freeze_aligner}
+        parts: tuple[Part, ...] = ("llm", "vit", "aligner")
+        return [part for part in parts if not frozen[part]]
+
+
+class TrainParts(FreezeParts):
+    """As `FreezeParts`, with every part trained unless it is frozen."""
+
+    freeze_vit: bool = option(False, "Leave the vision tower as it is.", also=("freeze_vision_tower",))
+    freeze_aligner: bool = option(
+        False, "Leave the aligner between vision tower and language model as it is.", also=("freeze_multi_modal_projector",)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Module paths of the parts; empty for those that the model does not have."""
+
+    tower: str = ""
+    aligner: str = ""
+    text: str = ""
+
+    def of(self, name: str) -> Part:
+        """Return the part that a module or parameter belongs to; what is outside of all is the aligner's, but for the output head."""
+        if not self.tower:
+            return "llm"
+        inside = [path for path in (self.tower, self.aligner, self.text) if path and f"{name}.".startswith(f"{path}.")]
+        longest = max(inside, key=len, default="")
+        if longest == self.tower:
+            return "vit"
+        return "llm" if longest == self.text or name.startswith(("lm_head", "score")) else "aligner"
+
+
+def parts_of(model: Any, family: ModelFamily) -> Parts:
+    """Return the parts of a loaded model."""
+    if family.vision_tower:
+        return Parts(family.vision_tower, family.aligner, family.language_model)
+    paths = {id(module): path for path, module in model.named_modules()}
+    tower = text = ""
+    with suppress(AttributeError, NotImplementedError, ValueError, TypeError):
+        tower = paths.get(id(model.get_encoder(modality="image")), "")
+        text = paths.get(id(model.get_decoder()), "")
+    return Parts(tower, "", text) if tower and text else Parts()
+
+
+def with_part_rates(
+    groups: Sequence[Mapping[str, Any]], model: Module, parts: Parts, rates: Mapping[Part, float | None], rate: float
+) -> list[dict[str, Any]]:
+    """Split parameter groups by parts that have a learning rate of their own, as the factor `mult`.
+
+    Args:
+        groups: of the tuner.
+        model: the model with its adapters.
+        parts: of the base model.
+        rates: learning rates by part; None for `rate`.
+        rate: of the run.
+    """
+    own = {part: value / rate for part, value in rates.items() if value is not None}
+    if not own:
+        return [dict(group) for group in groups]
+    names = {id(parameter): base_name(name) for name, parameter in model.named_parameters()}
+    found = []
+    for group in groups:
+        by_factor: dict[float, list[Any]] = {}
+        for parameter in group["params"]:
+            by_factor.setdefault(own.get(parts.of(names[id(parameter)]), 1.0), []).append(parameter)
+        found += [{**group, "params": params, "mult": factor * group.get("mult", 1.0)} for factor, params in by_factor.items()]
+    return found
+
+
+def base_name(name: str) -> str:
+    """Return the name that a parameter has, or is beside, in the model without PEFT's wrapper."""
+    return name.removeprefix("base_model.model.")
