@@ -25,9 +25,9 @@ _FIRST = 5
 class Found:
     """Personal data in a text: its kind in capitals, such as EMAIL, and where it is (characters, the end excluded)."""
 
-    kind: str
-    start: int
-    end: int
+    kind: str  # in capitals, such as EMAIL
+    start: int  # index of its first character
+    end: int  # index after its last character
 
 
 class Detector(Protocol):
@@ -42,18 +42,18 @@ class Detector(Protocol):
 class Personal:
     """The personal data of a data set: rows with any, numbers by kind, and the first places (row, path, kind)."""
 
-    rows: int
-    kinds: Mapping[str, int]
-    first: tuple[tuple[str, str, str], ...]
+    rows: int  # rows with personal data
+    kinds: Mapping[str, int]  # how often each kind occurs
+    first: tuple[tuple[str, str, str], ...]  # the first places: row, path in the row, kind
 
 
 @dataclass(slots=True)
 class Finding:
     """Count personal data in rows; `result` returns the numbers."""
 
-    rows: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    first: list[tuple[str, str, str]] = field(default_factory=list)
+    rows: int = 0  # rows with personal data so far
+    kinds: Counter[str] = field(default_factory=Counter)  # how often each kind occurred
+    first: list[tuple[str, str, str]] = field(default_factory=list)  # the first places: row, path in the row, kind
 
     def add(self, row: RawRow) -> None:
         """Count a row."""

@@ -28,7 +28,7 @@ _PREFIX = "pooling_mode_"
 class Pooling:
     """How a vector is made of the last hidden states of a text: their mean, the first (cls) or the last one (lasttoken)."""
 
-    mode: str
+    mode: str  # mean, cls or lasttoken
     normalized: bool  # the vectors have unit length
     prompts: Mapping[str, str] = field(default_factory=dict)  # texts that precede an input, by name: query, document
 

@@ -34,7 +34,7 @@ class Plan:
 
     verb: str  # the verb of the run
     model: str  # reference of the model
-    device: Device
+    device: Device  # where it is to run
     method: Method  # trace: the step itself, on fake tensors; formula: an estimate
     phases: tuple[Phase, ...]
     overhead: int = 0  # bytes of device memory beside what torch allocates

@@ -43,9 +43,8 @@ IGNORED: Mapping[str, str] = {
     "save_safetensors": "results are Hugging Face checkpoints",
     "use_mcore_models": "megatron-core is always used",
     "expert_tensor_parallel_size=1": "experts are never sharded by tensor parallelism",
-    "moe_expert_capacity_factor": "every expert computes all of its tokens: none is dropped",
-    "moe_aux_loss_coeff": "the load of experts is not balanced by an auxiliary loss: the router learns from the loss of the task alone",
-    "moe_z_loss_coeff": "the router learns from the loss of the task alone",
+    "moe_aux_loss_coeff=0": "the router learns from the loss of the task alone",
+    "moe_z_loss_coeff=0": "the router learns from the loss of the task alone",
     "moe_router_load_balancing_type": "the router learns from the loss of the task alone",
     "vit_gradient_checkpointing": "only text is trained",
     "tensorboard_dir": "each run has its own folder in --runs, with metrics.jsonl and report.html",
@@ -57,6 +56,9 @@ IGNORED: Mapping[str, str] = {
 }
 
 REFUSED: Mapping[str, str] = {
+    "moe_aux_loss_coeff": "There is no auxiliary loss that balances the load of experts: leave it out to train the router by the task alone.",
+    "moe_z_loss_coeff": "There is no auxiliary loss of the router: leave it out to train the router by the task alone.",
+    "moe_expert_capacity_factor": "Experts drop no tokens: leave it out.",
     "mtp_num_layers": "Heads that predict several tokens are not trained: leave it out.",
     "fp8_format": "Training in float8 is not available: leave it out to train in bfloat16.",
     "fp8_recipe": "Training in float8 is not available: leave it out to train in bfloat16.",

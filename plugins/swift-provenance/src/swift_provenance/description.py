@@ -24,32 +24,32 @@ _TRAINING = ("learning_rate", "batch_size", "epochs", "max_steps", "max_length",
 class Data:
     """A data set that a checkpoint in the lineage was trained on; a local file by its name alone, without its folder."""
 
-    name: str
-    hash: str
-    terms: Terms
+    name: str  # of the data set or file
+    hash: str  # of its contents; empty if it is not known
+    terms: Terms  # licence and origin
     use: str  # training or validation
-    choice: DataChoice
+    choice: DataChoice  # as the run had it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """A score of an evaluation of the checkpoint, with its confidence interval if there is one."""
 
-    task: str
-    metric: str
-    value: float
-    interval: tuple[float, float] | None
-    items: int | None
+    task: str  # the evaluation set
+    metric: str  # such as accuracy
+    value: float  # the score
+    interval: tuple[float, float] | None  # 95 % confidence interval
+    items: int | None  # number of questions
 
 
 @dataclass(frozen=True)
 class Description:
     """A checkpoint, with everything that was found about it."""
 
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint  # what is described
     lineage: tuple[Made, ...]  # the checkpoint first
-    scores: tuple[Score, ...] = ()
-    terms: Terms = field(default_factory=Terms)
+    scores: tuple[Score, ...] = ()  # of its evaluations
+    terms: Terms = field(default_factory=Terms)  # its own licence and origin
 
     @property
     def manifest(self) -> Manifest:

@@ -21,8 +21,8 @@ _LARGEST = 1_000_000  # bytes of a card
 class Terms:
     """The licence as its source names it, and where it is from; '' where nothing is stated."""
 
-    licence: str = ""
-    origin: str = ""
+    licence: str = ""  # name or SPDX identifier
+    origin: str = ""  # where it is from
 
 
 def terms_of_data(choice: DataChoice, known: Registry) -> Terms:

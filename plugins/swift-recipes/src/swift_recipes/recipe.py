@@ -27,10 +27,10 @@ _GIVES = ("output", "url", "folder")
 class Step:
     """One step: its id, its verb, its unresolved settings, and its place in the file."""
 
-    id: str
-    verb: VerbSpec
-    settings: Settings
-    line: str
+    id: str  # by which later steps name its output
+    verb: VerbSpec  # what it does
+    settings: Settings  # not yet resolved
+    line: str  # FILE:LINE of it
 
 
 def read_recipe(path: Path) -> list[Step]:

@@ -54,7 +54,7 @@ class Training:
     ranking: Ranking = field(default_factory=Ranking)
     evaluating: bool = False  # `on_evaluate` is being called
     stop_reason: str = ""  # why the training is to end; empty: it is not
-    watchdog: Watchdog | None = field(default=None, repr=False)
+    watchdog: Watchdog | None = field(default=None, repr=False)  # notices a process that hangs
 
     def log(self, **values: float) -> None:
         """Add metrics of the current step, by name; those of rank 0 are written.

@@ -30,8 +30,8 @@ _STATE = 12  # bytes per trainable weight: float32 weight and AdamW's two moment
 class CheckpointSize:
     """Bytes of a checkpoint: the model, and the training state that a resume needs."""
 
-    model: int
-    state: int
+    model: int  # bytes of the weights
+    state: int  # bytes of optimizer state and masters
 
 
 def training_size(module: Module, kept: Container[str]) -> CheckpointSize:
