@@ -49,10 +49,10 @@ class Answer:
 class Group:
     """The answers to a prompt: its index among the prompts, its token ids, and the seed of the sampling."""
 
-    prompt: int
-    ids: list[int]
-    seed: int
-    answers: list[Answer] = field(default_factory=list)
+    prompt: int  # index among the prompts
+    ids: list[int]  # tokens of the prompt
+    seed: int  # of the sampling
+    answers: list[Answer] = field(default_factory=list)  # sampled so far
 
 
 @dataclass(slots=True)

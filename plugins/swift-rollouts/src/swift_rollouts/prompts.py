@@ -63,8 +63,8 @@ def _text_only(messages: Sequence[Mapping[str, Any]]) -> None:
 class PromptFacts:
     """What rewards are told of a prompt: its messages, and the row's other fields."""
 
-    messages: Sequence[Mapping[str, Any]]
-    fields: Mapping[str, Any]
+    messages: Sequence[Mapping[str, Any]]  # the conversation up to the answer
+    fields: Mapping[str, Any]  # other fields of its row
 
 
 def prompt_facts(run: Run, prompts: Samples) -> list[PromptFacts]:

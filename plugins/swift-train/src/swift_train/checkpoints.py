@@ -66,8 +66,8 @@ def _kind(failure: Exception | None) -> float:
 class Ranking:
     """Which evaluation is the best one: by a metric, of which less or more is better."""
 
-    metric: str = "loss"
-    greater: bool = False
+    metric: str = "loss"  # of the evaluation
+    greater: bool = False  # more is better
 
     def better(self, value: float, than: float | None, by: float = 0.0) -> bool:
         """Return whether a value is finite, and better than another one (None: there is none) by more than a margin."""

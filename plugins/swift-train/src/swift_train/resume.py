@@ -27,8 +27,8 @@ _FIXED = ("task", "tuner", "optimizer", "parallel")  # they determine the conten
 class Resume:
     """The checkpoints to resume from, in order of preference, and whether settings may differ."""
 
-    candidates: Sequence[Path]
-    allow_change: bool = False
+    candidates: Sequence[Path]  # checkpoint folders
+    allow_change: bool = False  # settings may differ from those of the run that wrote them
 
 
 def resume_of(run: Run, folder: Path) -> Resume | None:

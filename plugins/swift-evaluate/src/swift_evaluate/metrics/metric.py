@@ -22,7 +22,7 @@ class Graded:
     expected: tuple[str, ...] = ()
     row: Mapping[str, Any] = field(default_factory=dict)
     message: Mapping[str, Any] = field(default_factory=dict)  # the whole message of the server, with its tool calls
-    question: str = ""
+    question: str = ""  # text of the last user turn
     choices: Mapping[str, str] = field(default_factory=dict)  # letter -> text, of multiple choice
     scores: Mapping[str, float] = field(default_factory=dict)  # what `score` has returned, for `summarize`
 
