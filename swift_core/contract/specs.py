@@ -183,10 +183,9 @@ class TaskSpec(Spec):
     """A training task. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
 
     `loss_scope` is what a term of its loss depends on: a token, a sample or all of a step. Strategies that split sequences support `token`.
-    `head` is the output layer that the model needs: "" for the next token, "score:N" for N numbers per sequence (N is a number, or the
-    name of the task's option that has it), "hidden" for none: the last hidden states, of which an embedding model pools a vector.
+    `head` is the output layer that the model needs: "" for the next token, "score:N" for N numbers per sequence (N may be the name of the
+    task's option that has it), "hidden" for none. `prepare` and `carry_out` are those of a `VerbSpec`, for tasks that need a server.
     `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_data.inspector.RowInspector`.
-    `prepare` and `carry_out` are those of a `VerbSpec`, for tasks that need a server during the training.
     """
 
     kind: ClassVar[str] = "task"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -97,3 +98,8 @@ def quantizer_of(folder: Path) -> Choice | None:
     if not manifest or not manifest.quantizer:
         return None
     return maker_of(registry(), "quantizer", manifest)
+
+
+def takes_logits_to_keep(model: Module) -> bool:
+    """Return whether the model takes `logits_to_keep`: transformers' causal models do, a checkpoint's own code may not."""
+    return "logits_to_keep" in inspect.signature(inner_model(model).forward).parameters

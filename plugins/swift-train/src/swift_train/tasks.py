@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from swift_data.rows.conversations import with_default_system
 from swift_data.unread import Unread
 
 from swift_core.contract import UsageError
-from swift_train.adapters import inner_model
+from swift_train.adapters import takes_logits_to_keep
 from swift_train.embedding_noise import embedding_noise
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
@@ -195,7 +194,7 @@ class NextToken:
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
         rows = micro.row_arguments  # use_cache must be off: transformers ignores them with a cache
-        if not _selects(model):
+        if not takes_logits_to_keep(model):
             logits: Tensor = model(input_ids=micro.input_ids, use_cache=False, **rows).logits
             return logits.squeeze(0).index_select(0, micro.positions)
         selected: Tensor = model(input_ids=micro.input_ids, use_cache=False, logits_to_keep=micro.positions, **rows).logits
@@ -296,8 +295,3 @@ class _Texts:
         end = self.tokeniser.tokenizer.eos_token_id
         if any(encoded.ids[-1] != end for encoded in sequences):
             raise MaskError("a text does not end with the end-of-text token", code="TRAIN-073")
-
-
-def _selects(model: Module) -> bool:
-    """Return whether the model takes `logits_to_keep`: transformers' causal models do, a checkpoint's own code may not."""
-    return "logits_to_keep" in inspect.signature(inner_model(model).forward).parameters
