@@ -56,7 +56,7 @@ IGNORED: Mapping[str, str] = {
 }
 
 REFUSED: Mapping[str, str] = {
-    "moe_aux_loss_coeff": "There is no auxiliary loss that balances the load of experts: leave it out to train the router by the task alone.",
+    "moe_aux_loss_coeff": "No auxiliary loss balances the load of experts: leave it out to train the router by the task alone.",
     "moe_z_loss_coeff": "There is no auxiliary loss of the router: leave it out to train the router by the task alone.",
     "moe_expert_capacity_factor": "Experts drop no tokens: leave it out.",
     "mtp_num_layers": "Heads that predict several tokens are not trained: leave it out.",
