@@ -206,7 +206,6 @@ def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("sft --model MODEL --dataset ROWS --report_to wandb", "pip install 'wandb"),
         ("sft --model MODEL --dataset ROWS --freeze_vit false", "image encoder"),
         ("sft --model MODEL --dataset ROWS --task_type decision", "swift seq-cls"),
         ("sft --model MODEL --dataset ROWS --model_name x", "--dataset identity"),

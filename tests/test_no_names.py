@@ -15,6 +15,7 @@ CORE = Path(__file__).parent.parent / "swift_core"
 # Words of the contract that happen to be names as well; each may occur anywhere in the core.
 WORDS = {
     "run": "a key of YAML files, and a module of the contract",
+    "sample": "what a term of a loss depends on",
     "runs": "the option that names the folder of run folders",
     "models": "an attribute of Server",
     "nodes": "an option, and an attribute of LauncherSpec",

@@ -1,7 +1,7 @@
 """Whether a run may start: its plan by formulas, and a trace only where the formula leaves it in doubt.
 
 A formula costs milliseconds and is within about a third, so it decides the clear cases. A run is refused if even its weights, gradients and
-optimizer are too large, or if its traced step is. See docs/decisions/0040.
+optimizer are too large, or if its traced step is. See docs/decisions/0042.
 """
 
 from __future__ import annotations

@@ -40,4 +40,4 @@ def _value(name: str, text: str) -> bool | float | int:
         return int(text) if text.isdecimal() else float(text)
     except ValueError:
         hint = "Correct it, or unset it and use the option instead."
-        raise UsageError(f"must be a number, or true or false, not '{text}'", code="EVAL-120", where=name, hint=hint) from None
+        raise UsageError(f"must be a number, or true or false, not '{text}'", code="TRAIN-154", where=name, hint=hint) from None

@@ -92,7 +92,7 @@ class TextEncoder:
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         """Check that every sequence has a pooled token."""
         if any(len(encoded.spans) != 1 or encoded.spans[0].stop > len(encoded.ids) for encoded in sequences):
-            raise MaskError("a text has no pooled token", code="EVAL-121")
+            raise MaskError("a text has no pooled token", code="TRAIN-155")
 
     def _documents(self, row: RetrievalRow, raw: RawRow) -> list[tuple[str, float]]:
         pairs = list(zip(row.documents, row.labels, strict=True))
@@ -102,14 +102,14 @@ class TextEncoder:
         if any(label not in (0, 1) for _, label in pairs):
             raise UsageError(
                 "infonce needs relevant documents, and the labels of this row are degrees",
-                code="EVAL-122",
+                code="TRAIN-156",
                 where=where,
                 hint="Use --loss-type cosent.",
             )
         relevant = [pair for pair in pairs if pair[1]]
         if not relevant:
             raise UsageError(
-                "the row has no relevant document", code="EVAL-123", where=where, hint="Remove it, or add a positive document."
+                "the row has no relevant document", code="TRAIN-157", where=where, hint="Remove it, or add a positive document."
             )
         others = [pair for pair in pairs if not pair[1]]
         return [*relevant, *others[: self._options.negatives]]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import family_of
-from swift_core.contract import Run, SwiftError, UsageError
+from swift_core.contract import ParallelSpec, Run, SwiftError, UsageError
+from swift_core.plugins import registry
 from swift_core.system import output_path, write_json
 from swift_train.averaged_weights import averaged_weights
 from swift_train.build import base_of, load_base
@@ -21,6 +22,7 @@ from swift_train.devices import memory_figures
 from swift_train.disk_space import check_disk_space
 from swift_train.loop import Loop
 from swift_train.masks import pieces
+from swift_train.media.checks import check_shared_towers
 from swift_train.media.collate import media_collator
 from swift_train.media.options import use_media_options
 from swift_train.media.processor import media_processor
@@ -29,6 +31,7 @@ from swift_train.online import OnlineTask, Session
 from swift_train.options import ChatOptions
 from swift_train.placement_report import write_report
 from swift_train.processors import tokenizer_of
+from swift_train.ranks import rank_and_size
 from swift_train.reference import add_columns
 from swift_train.resume import resume_of
 from swift_train.roles import RemarkingTuner
@@ -65,6 +68,8 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     resume, callbacks = resume_of(run, report.folder), Callbacks(run, report)
     shapes = load_base(run, "meta")  # tokenizer and configuration, without weights
     rows, heldout = load_rows(run, task, shapes, report)
+    shards = registry().spec(run.part("parallel"), ParallelSpec).shards
+    check_shared_towers(rows, heldout, shards=shards, processes=rank_and_size()[1])
     media = media_collator(shapes)
     strategy: Strategy = _strategy(run)
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
@@ -140,6 +145,11 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
     preprocessing = preprocessing_of(run, task, shapes)
     if date := preprocessing.encoder.settings.get("date"):
         report.note(f"The chat template renders the date: it is {date} in all rows of this run, also after a resume.")
+    if run.validation and isinstance(task, OnlineTask):
+        hint = "Leave out the validation rows; evaluate the checkpoints with swift eval."
+        raise UsageError(
+            "this task samples its answers, which is not done for validation rows", code="TRAIN-159", where="validation", hint=hint
+        )
     if run.validation:
         heldout = load_samples(run.validation, preprocessing, report, seed=options.seed, what="tokenise held out")
     rows: Samples | Stream

@@ -51,9 +51,9 @@ class TrainParts(FreezeParts):
 class Parts:
     """Module paths of the parts; empty for those that the model does not have."""
 
-    tower: str = ""
-    aligner: str = ""
-    text: str = ""
+    tower: str = ""  # the image encoder
+    aligner: str = ""  # the projector to the language model
+    text: str = ""  # the language model
 
     def of(self, name: str) -> Part:
         """Return the part that a module or parameter belongs to; what is outside of all is the aligner's, but for the output head."""
