@@ -68,8 +68,6 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     resume, callbacks = resume_of(run, report.folder), Callbacks(run, report)
     shapes = load_base(run, "meta")  # tokenizer and configuration, without weights
     rows, heldout = load_rows(run, task, shapes, report)
-    shards = registry().spec(run.part("parallel"), ParallelSpec).shards
-    check_shared_towers(rows, heldout, shards=shards, processes=rank_and_size()[1])
     media = media_collator(shapes)
     strategy: Strategy = _strategy(run)
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
@@ -166,6 +164,8 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
         counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}
         write_json(report.folder / "mask_sample.json", {"row": first.origin, **counts, "pieces": shown})
+    shards = registry().spec(run.part("parallel"), ParallelSpec).shards
+    check_shared_towers(rows, heldout, shards=shards, processes=rank_and_size()[1])
     return rows, heldout
 
 
