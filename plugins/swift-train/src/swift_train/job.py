@@ -143,11 +143,6 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
     preprocessing = preprocessing_of(run, task, shapes)
     if date := preprocessing.encoder.settings.get("date"):
         report.note(f"The chat template renders the date: it is {date} in all rows of this run, also after a resume.")
-    if run.validation and isinstance(task, OnlineTask):
-        hint = "Leave out the validation rows; evaluate the checkpoints with swift eval."
-        raise UsageError(
-            "this task samples its answers, which is not done for validation rows", code="TRAIN-159", where="validation", hint=hint
-        )
     if run.validation:
         heldout = load_samples(run.validation, preprocessing, report, seed=options.seed, what="tokenise held out")
     rows: Samples | Stream
@@ -160,6 +155,11 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
             rows, heldout = rows.split(options.validation_ratio, options.seed)
         first = rows[0]
         rows, heldout = task.arrange(rows), task.arrange(heldout) if heldout else None
+    if heldout is not None and isinstance(task, OnlineTask):
+        hint = "Leave out the validation rows; evaluate the checkpoints with swift eval."
+        raise UsageError(
+            "this task samples its answers, which is not done for validation rows", code="TRAIN-159", where="validation", hint=hint
+        )
     if report.speaks and not isinstance(task, OnlineTask):
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
         counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}
