@@ -134,7 +134,7 @@ def test_the_task_is_chosen_by_the_rows(data):
     write(data.folder / "r.jsonl", {"prompt": "a"})
     found = data.check("r.jsonl")
     assert (found["task"], found["kinds"], found["ok"]) == ("", ["prompt"], False)
-    assert "no installed task trains on prompt rows" in found["train"][0]["faults"][0]["message"]
+    assert "no task is selected for prompt rows" in found["train"][0]["faults"][0]["message"]
     found = data.check("p.jsonl", "--task", "sft")
     assert "this is a preference row" in found["train"][0]["faults"][0]["message"]
     assert "no option 'max_length'" in data("check", "r.jsonl", "--max-length", "5")[2]
@@ -508,7 +508,7 @@ def test_convert_writes_dates_as_text_and_refuses_what_json_has_not(data):
     pyarrow.parquet.write_table(pyarrow.table({"prompt": ["When?"], "day": [day]}), data.folder / "a.parquet")
     assert data("convert", "a.parquet", "--output", "a.jsonl")[0] == 0
     assert json.loads((data.folder / "a.jsonl").read_text())["day"] == "2026-01-02"
-    assert "no installed task trains on prompt rows" in data.check("a.parquet")["train"][0]["faults"][0]["message"]
+    assert "no task is selected for prompt rows" in data.check("a.parquet")["train"][0]["faults"][0]["message"]
     pyarrow.parquet.write_table(pyarrow.table({"prompt": ["When?"], "raw": [b"\xff"]}), data.folder / "b.parquet")
     code, _, err = data("convert", "b.parquet", "--output", "b.jsonl")
     assert code == 2

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 FEW = ("callback", "tuner", "dataset", "command")  # that the ordinary suite makes; a start of torch each
 
 
-def make(swift, kind: str, name: str = "sample") -> Path:
+def make(swift, kind: str, name: str = "trial") -> Path:
     outcome = swift("plugins", "new", name, "--kind", kind)
     assert outcome.code == 0, outcome.err
     assert "pip install -e '.[test]'" in outcome.out
@@ -70,7 +70,7 @@ def test_what_is_made_passes_its_own_tests(kind, swift):
 @pytest.mark.parametrize("kind", scaffold.KINDS)
 def test_what_is_made_installs_passes_everything_and_is_checked(kind, swift):
     """pip, from the built wheel's own metadata, in an environment that sees what is installed here."""
-    project = make(swift, kind, "my-sample" if kind != "hub" else "sample")
+    project = make(swift, kind, "my-trial" if kind != "hub" else "trial")
     venv.create(project / ".venv", system_site_packages=False, with_pip=True, symlinks=True)
     python = str(project / ".venv" / "bin" / "python")
     site = next((project / ".venv").glob("lib/python*/site-packages"))
@@ -97,11 +97,11 @@ def test_a_name_of_several_words_is_right_everywhere(swift):
 
 @pytest.mark.parametrize("kind", scaffold.KINDS)
 def test_nothing_of_the_template_is_left_over(kind, tmp_path):
-    scaffold.write(kind, "sample", tmp_path / "made")
+    scaffold.write(kind, "trial", tmp_path / "made")
     files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
     assert not [path for path in files if "acme" in str(path).lower() or "acme" in path.read_text().lower()]
     names = {str(path.relative_to(tmp_path / "made")) for path in files}
-    assert {"pyproject.toml", "README.md", ".github/workflows/ci.yml", "tests/test_sample.py"} <= names
+    assert {"pyproject.toml", "README.md", ".github/workflows/ci.yml", "tests/test_trial.py"} <= names
     assert "${{ matrix.python }}" in (tmp_path / "made" / ".github/workflows/ci.yml").read_text()
 
 
@@ -145,17 +145,17 @@ def test_names_that_would_clash_are_refused(name, kind, message, swift):
 
 def test_one_of_your_own_can_be_made_anew(swift):
     swift.env |= put_on_path(make(swift, "dataset"))
-    refused = swift("plugins", "new", "sample", "--kind", "dataset", "--overwrite").err
-    assert "pip uninstall swift-plugin-sample, then use --overwrite." in refused
+    refused = swift("plugins", "new", "trial", "--kind", "dataset", "--overwrite").err
+    assert "pip uninstall swift-plugin-trial, then use --overwrite." in refused
     assert "uninstall" not in swift("plugins", "new", "peft", "--kind", "tuner").err
 
 
 def test_an_existing_folder_is_kept_without_overwrite(swift):
     project = make(swift, "dataset")
     (project / "mine.txt").write_text("work of a week")
-    outcome = swift("plugins", "new", "sample", "--kind", "dataset")
+    outcome = swift("plugins", "new", "trial", "--kind", "dataset")
     assert outcome.code == 2
     assert "SWIFT-FILE-004" in outcome.err
     assert (project / "mine.txt").is_file()
-    assert swift("plugins", "new", "sample", "--kind", "dataset", "--overwrite").code == 0
+    assert swift("plugins", "new", "trial", "--kind", "dataset", "--overwrite").code == 0
     assert not (project / "mine.txt").exists()

@@ -137,7 +137,7 @@ def test_a_local_file_that_is_broken_is_named(swift):
 def test_verbs_and_their_options_are_completed(swift, offer):
     offer("swift-plugin-acme", "polish")
     swift.env |= {"_SWIFT_COMPLETE": "bash_complete", "COMP_WORDS": "swift pol", "COMP_CWORD": "1"}
-    assert swift().out == "plain,polish\n"
+    assert "plain,polish\n" in swift().out
     swift.env |= {"COMP_WORDS": "swift polish --ru", "COMP_CWORD": "2"}
     assert swift().out == "plain,--runs\n"
 

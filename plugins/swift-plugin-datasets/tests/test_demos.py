@@ -180,7 +180,7 @@ def test_a_data_set_that_modelscope_does_not_have(monkeypatch):
         raise errors.NotExistError("no such data set")
 
     monkeypatch.setattr(pytest.importorskip("modelscope.hub.snapshot_download"), "snapshot_download", refuse)
-    with pytest.raises(UsageError, match="no such data set"):
+    with pytest.raises(UsageError, match="HUB-028"):
         HubDataset(HubOptions(path="ms:org/absent")).fetch()
 
 

@@ -30,7 +30,8 @@ def test_ids_are_unique_and_have_an_owner() -> None:
             assert entries.setdefault(reference, entry).architecture == entry.architecture
 
 
-def test_search_names_the_loader_and_the_native_twin(capsys: pytest.CaptureFixture[str]) -> None:
+def test_search_names_the_loader_and_the_native_twin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert invoke(["models", "search", "InternVL3-1B"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("OpenGVLab/")}
     assert "--trust-remote-code" in lines["OpenGVLab/InternVL3-1B"]

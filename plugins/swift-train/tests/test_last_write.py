@@ -8,7 +8,7 @@ import os
 import pytest
 from safetensors.torch import load_file
 from swift_testing.codes import coded
-from swift_train import job, save_interval
+from swift_train import save_interval, trainer
 from swift_train.checkpoints import complete_checkpoints, integrity_error
 from swift_train.job import train
 from swift_train.save_interval import SaveTimer
@@ -79,7 +79,7 @@ def test_a_disk_that_fails_at_the_output_loses_nothing(tiny_model, rows, tmp_pat
     def fail(*_args, **_kwargs):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(job, "copy_model", fail)
+    monkeypatch.setattr(trainer, "copy_model", fail)
     with pytest.raises(kind) as caught:
         train(training_run(tiny_model, rows, max_steps=2), Recorder(tmp_path))
     (last,) = complete_checkpoints(tmp_path / "checkpoints")

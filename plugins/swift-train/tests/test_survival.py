@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 import torch
 from swift_testing.codes import coded
-from swift_train import job
+from swift_train import trainer
 from swift_train.checkpoints import Ranking, complete_checkpoints, integrity_error, read_record
 from swift_train.job import train
 from swift_train.resume import candidates, newest_checkpoint, resume_of
@@ -167,7 +167,7 @@ def test_a_stop_in_an_evaluation_loses_neither(tiny_model, rows, tmp_path, monke
     """It is heard at once, and what was not scored is scored after the resume."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     settings = {"validation": held, "max_steps": 4, "eval_steps": 2, "micro_tokens": 1, "tuner_options": LORA}
-    monkeypatch.setattr("swift_train.evaluation._AT_ONCE", 2)
+    monkeypatch.setattr("swift_train.micro_batches._AT_ONCE", 2)
     whole_run = run_training(training_run(tiny_model, rows, **settings), tmp_path / "whole")
 
     class Stopper(Recorder):
@@ -244,10 +244,10 @@ def test_a_process_that_hangs_before_or_after_the_steps_is_named(tiny_model, row
         return real(*given)
 
     def work():
-        setattr(job, name, hang)
+        setattr(trainer, name, hang)
         run_training(run, tmp_path / "run")
 
-    real = getattr(job, name)
+    real = getattr(trainer, name)
     group = Ranks(2, work)
     for process in group.processes:
         process.join(300)

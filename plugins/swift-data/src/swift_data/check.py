@@ -266,10 +266,10 @@ class _Found:
 
 
 def _of_no_use(form: Form, raw: RawRow) -> UsageError:
-    """Return the error of a row whose kind no installed task accepts."""
+    """Return the error of a row for whose kind no task is selected."""
     hint = way_on(raw.data) or learned_by(form, ())
     return UsageError(
-        f"no installed task trains on {form.kind} rows ({form.reason})",
+        f"no task is selected for {form.kind} rows ({form.reason})",
         code="DATA-001",
         where=f"{raw.file}, row {raw.number}, $",
         hint=hint,

@@ -49,7 +49,7 @@ def resolve_rows(verb: VerbSpec, settings: Settings, *, progress: Progress | Non
         if spec:
             notes.append(f"read as rows for {spec.name}; select another task with --task")
         elif kind:
-            notes.append(f"no installed task trains on {kind} rows")
+            notes.append(f"no task is selected for {kind} rows; name one with --task")
     resolved = resolve(replace(verb, parts=parts, main=verb.main if parts else ""), settings, progress=progress, using=known)
     kinds = known.spec(resolved.run.part("task"), TaskSpec).rows if parts else (kind or "chat",)
     return Rows(resolved.run, kinds, (*notes, *resolved.notes))
@@ -82,6 +82,11 @@ def _kind_of_first(verb: VerbSpec, settings: Settings, known: Registry, progress
 
 
 def _task_for(kind: str, preferred: str, known: Registry) -> TaskSpec | None:
-    """Return the first task that accepts rows of this kind, the preferred one first; only that one if the kind is unknown."""
+    """Return the first task that accepts rows of this kind, the preferred one first; only that one if the kind is unknown.
+
+    A task that samples answers to prompts must be named: rows without an answer are more often rows whose fields have other names.
+    """
+    if kind == "prompt":
+        return None
     specs = sorted(known.all(TaskSpec), key=lambda spec: spec.name != preferred)
     return next((spec for spec in specs if kind in spec.rows or (not kind and spec.name == preferred)), None)

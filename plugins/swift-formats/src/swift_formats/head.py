@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from swift_formats.adapters import CONFIG
 from swift_formats.completeness import json_object
@@ -27,8 +29,17 @@ def of_model(folder: Path) -> str:
     config = json_object(folder / "config.json")
     names = [str(name) for name in config.get("architectures") or ()]
     if not any(name.endswith(_SUFFIX) for name in names):
-        return _HIDDEN if has_pooling(folder) or (names and all(name.endswith("Model") for name in names)) else ""
+        return _HIDDEN if has_pooling(folder) or _has_no_head(names, config) else ""
     return f"score:{len(config.get('id2label') or ()) or config.get('num_labels') or _DEFAULT_LABELS}"
+
+
+def _has_no_head(names: Sequence[str], config: Mapping[str, Any]) -> bool:
+    """Return whether all classes of a checkpoint are transformers' models of text without an output layer.
+
+    Excluded are names such as GPT2LMHeadModel, a repository's own classes, and models with parts for other inputs, which may be named so.
+    """
+    own_code, parts = "auto_map" in config, any(name.endswith("_config") and isinstance(value, dict) for name, value in config.items())
+    return bool(names) and not own_code and not parts and all(name.endswith("Model") and "Head" not in name for name in names)
 
 
 def of_adapter(folder: Path) -> str:

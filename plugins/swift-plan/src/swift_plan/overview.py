@@ -50,9 +50,8 @@ def overview(run: Run, *, as_json: bool, traced: bool) -> int:
 def _tuners() -> list[str]:
     """Return the tuners that differ in memory: all weights, an adapter, an adapter on weights in few bits."""
     specs = registry().all(TunerSpec)
-    whole = [spec.name for spec in specs if spec.trains == "weights" and spec.options is None]
-    plain = [spec.name for spec in specs if spec.name == "lora"]
-    return [*whole[:1], *plain, *[spec.name for spec in specs if spec.implies][:1]]
+    plain = [name for name in ("full", "lora") if any(spec.name == name for spec in specs)]
+    return [*plain, *[spec.name for spec in specs if spec.implies][:1]]
 
 
 def _json(plan: Plan, sizes: dict[int, list[Device]]) -> dict[str, object]:

@@ -84,7 +84,9 @@ def _backward(model: Any, tokens: int) -> bool:
                 module.eval()
         try:
             with torch.enable_grad():
-                model(input_ids=_row(model, tokens), use_cache=False)[0].float().logsumexp(-1).mean().backward()
+                output = model(input_ids=_row(model, tokens), use_cache=False)
+                values = output.logits if hasattr(output, "logits") else output.last_hidden_state
+                values.float().logsumexp(-1).mean().backward()
         except Exception as error:
             reason = error
         else:

@@ -102,7 +102,7 @@ def _entry(entry: CatalogueEntry) -> dict[str, Any]:
 
 def _loaded_by(entry: CatalogueEntry) -> str:
     if entry.native_twin:
-        return f"--trust-remote-code; without it: {entry.native_twin}"
+        return f"{entry.native_twin}, or --trust-remote-code"
     return {"native": "transformers", "remote": "--trust-remote-code (not verified)", "other": "its authors' library only"}[entry.code]
 
 
