@@ -60,7 +60,7 @@ class RewardProcess:
             UsageError: a reward raised an error, returned something else than numbers, or took too long.
         """
         with self._lock:
-            scores: dict[str, list[float | None]] = self._ask([asdict(answer) for answer in answers])["scores"]
+            scores: dict[str, list[float | None]] = self._ask([{**asdict(answer), "ids": list(answer.ids)} for answer in answers])["scores"]
         return scores
 
     def _ask(self, message: Any) -> dict[str, Any]:
