@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,21 +16,15 @@ from tests.here import swift_here
 CHAT = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
 
 
+def answers(model: Path, output: str) -> list[str]:
+    """Flags that answer every question, on `rows.jsonl`, without a start."""
+    goal = ("--goal", "answer", "--model", str(model), "--data", "rows.jsonl", "--time", "minutes")
+    return [*goal, "--output", output, "--no-start"]
+
+
 def test_flags_answer_every_question(tmp_path, tiny_model):
     (tmp_path / "rows.jsonl").write_text(CHAT)
-    words = [
-        "--goal",
-        "answer",
-        "--model",
-        str(tiny_model),
-        "--data",
-        "rows.jsonl",
-        "--time",
-        "minutes",
-        "--output",
-        "sft.yaml",
-        "--no-start",
-    ]
+    words = answers(tiny_model, "sft.yaml")
     code, out, _ = swift_here(tmp_path, "wizard", *words)
     assert code == 0
     written = yaml.safe_load((tmp_path / "sft.yaml").read_text())
@@ -52,20 +47,7 @@ def test_without_a_terminal_the_flags_are_named(tmp_path):
 
 def test_data_that_can_not_be_used(tmp_path, tiny_model):
     (tmp_path / "rows.jsonl").write_text('{"x": 1}\n')
-    words = [
-        "--goal",
-        "answer",
-        "--model",
-        str(tiny_model),
-        "--data",
-        "rows.jsonl",
-        "--time",
-        "minutes",
-        "--output",
-        "a.yaml",
-        "--no-start",
-    ]
-    code, _, err = swift_here(tmp_path, "wizard", *words)
+    code, _, err = swift_here(tmp_path, "wizard", *answers(tiny_model, "a.yaml"))
     assert code == 2
     assert "WIZARD-003" in err
 
