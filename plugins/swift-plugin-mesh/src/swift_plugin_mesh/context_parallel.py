@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.batches import Micro
-from swift_train.causal_attention import causal_attention, unsupported_argument
+from swift_train.causal_attention import attend_by_row, unsupported_argument
 from swift_train.context_parallel import attend_over_heads, shard_tokens
 from swift_train.sharding import fsdp_modules
 from torch import Tensor
@@ -87,8 +87,8 @@ class ContextParallel:
         dropout = dropout if module.training else 0.0
 
         def per_row(*states: Tensor) -> Tensor:
-            rows = zip(*(torch.split(each[None], list(self.lengths), 2) for each in states), strict=True)
-            return torch.cat([causal_attention(*row, window=sliding_window, scale=scaling, dropout=dropout) for row in rows], 2)[0]
+            query, key, value = (each[None] for each in states)
+            return attend_by_row(query, key, value, self.lengths, window=sliding_window, scale=scaling, dropout=dropout)[0]
 
         return attend_over_heads(per_row, query[0], key[0], value[0], self.group).transpose(0, 1)[None], None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,3 +42,27 @@ def causal_attention(
     return scaled_dot_product_attention(
         query, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scale, enable_gqa=grouped
     )
+
+
+def attend_by_row(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    lengths: Sequence[int],
+    *,
+    window: int | None = None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Compute causal attention of concatenated rows, of each over its own tokens; arguments as of `causal_attention`.
+
+    Args:
+        query: (1, heads, tokens, head size).
+        keys, values: (1, key heads, tokens, head size).
+        lengths: tokens of each row.
+
+    Returns:
+        (1, heads, tokens, head size).
+    """
+    rows = zip(*(torch.split(states, list(lengths), 2) for states in (query, keys, values)), strict=True)
+    return torch.cat([causal_attention(*row, window=window, scale=scale, dropout=dropout) for row in rows], 2)

@@ -8,14 +8,13 @@ elsewhere, and for the dtypes, head sizes and dropout that it does not compute, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from swift_train.causal_attention import causal_attention, unsupported_argument
+from swift_train.causal_attention import attend_by_row, unsupported_argument
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -84,16 +83,11 @@ def attend(
         queries, keys, values = (part[0].transpose(0, 1) for part in (query, key, value))
         window, grouped = (sliding_window - 1 if sliding_window else -1, 0), query.shape[1] != key.shape[1]
         bounds, longest = cu_seq_lens_q, max_length_q
-        output = varlen_attn(queries, keys, values, bounds, bounds, longest, longest, scale=scaling, window_size=window, enable_gqa=grouped)
-        return cast("Tensor", output)[None], None
-    starts: Sequence[int] = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
-    parts = [
-        causal_attention(
-            *(states[:, :, start:end] for states in (query, key, value)), window=sliding_window, scale=scaling, dropout=dropout
-        )
-        for start, end in pairwise(starts)
-    ]
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+        packed = varlen_attn(queries, keys, values, bounds, bounds, longest, longest, scale=scaling, window_size=window, enable_gqa=grouped)
+        return cast("Tensor", packed)[None], None
+    lengths: Sequence[int] = [query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.diff().tolist()
+    output = attend_by_row(query, key, value, lengths, window=sliding_window, scale=scaling, dropout=dropout)
+    return output.transpose(1, 2).contiguous(), None
 
 
 def _has_kernel(query: Tensor, value: Tensor) -> bool:
