@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt $(PLUGINS:%=%/pypr
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (about 2 GB with torch; a few minutes the first time)"
-	@$(PIP) install --quiet -c constraints.txt hatchling editables
+	@$(PIP) install --quiet -c constraints.txt hatchling editables 'setuptools>=70.1'
 	@$(PIP) install --quiet -c constraints.txt --no-build-isolation -r requirements-dev.txt -e . $(PLUGINS:%=-e %)
 	@touch $(STAMP)
 
