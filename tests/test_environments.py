@@ -195,6 +195,18 @@ def test_installed_distributions_are_copied_by_their_list_of_files():
     assert not any(name.endswith(".pyc") or ".." in name for name in files)
 
 
+JOBS = (  # what `in_engine` is given, and the module that starts it
+    "swift_engines.worker", "swift_convert.verify_worker", "swift_convert.export", "swift_convert.quantize", "swift_evaluate.ask_job",
+    "swift_train.quantize", "swift_train.verify_worker",
+)  # fmt: skip
+
+
+def test_jobs_can_be_imported_in_an_environment_which_has_no_code_that_makes_environments():
+    script = "import importlib, sys\nsys.modules['swift_environments'] = None\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-P", "-c", script, *JOBS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_absent_engine_is_reported_offered_and_installed(swift, tiny_model):
     serve = ("serve", str(tiny_model), "--backend", "tiny", "--port", "0")
     reported = swift(*serve)

@@ -13,8 +13,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from swift_environments.variables import CLEARED, interpreter_variables
-
 from swift_core.contract import Choice, ErrorEvent, Event, Ref, ResultEvent, Run, Stopped, SwiftError, UsageError
 from swift_core.plugins import local
 from swift_core.runs import STOP_FILE, STOPPING, Report, WorkerCommand, error_of, watch_processes
@@ -73,6 +71,9 @@ def run_job(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
 
 
 def _in_worker(run: Run, python: str, report: Report, name: str, expected: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    from swift_environments.log_tail import last_error_in  # not there in an environment, where this module is imported too
+    from swift_environments.variables import CLEARED, interpreter_variables
+
     _check_versions(run, python)
     folder = report.folder / name
     write_run(run, folder)
@@ -96,8 +97,6 @@ def _in_worker(run: Run, python: str, report: Report, name: str, expected: Seque
     if report.stop_requested:
         raise Stopped("stopped", code="CONVERT-010", where=str(report.folder))
     if code or not results:
-        from swift_environments.log_tail import last_error_in  # not there in an environment
-
         log = folder / "log.txt"
         raise SwiftError(f"the engine ended with code {code}", code="CONVERT-011", where=str(log), hint=last_error_in(log))
     figures = results[0]["figures"]
