@@ -199,11 +199,9 @@ def swift_families():
 
 @hookimpl
 def swift_loaders():
-    quantizing, verifying = Ref("swift_train.quantize:quantize"), Ref("swift_train.export_comparison:compare")
+    quantizer, verifier = Ref("swift_train.quantize:quantize"), Ref("swift_train.export_comparison:compare")
     return [
-        LoaderSpec(
-            name="mine", summary="Mine", factory=Ref("mine:loader"), reads=("safetensors",), quantizing=quantizing, verifying=verifying
-        )
+        LoaderSpec(name="mine", summary="Mine", factory=Ref("mine:loader"), reads=("safetensors",), quantizer=quantizer, verifier=verifier)
     ]
 
 

@@ -153,7 +153,7 @@ class LoaderSpec(Spec):
 
     `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
     `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures; what an earlier `conversion` of it wrote is not used again.
-    `quantizing` is the job of `swift quantize`, likewise. `verifying` compares an export with its source:
+    `quantizer` is the job of `swift quantize`, likewise. `verifier` compares an export with its source:
     (source, result, *, tokens, scratch, trust_remote_code) -> figures; see `swift_convert.verify.Result`.
     """
 
@@ -163,8 +163,8 @@ class LoaderSpec(Spec):
     converts: tuple[str, ...] = ()
     converter: Ref | None = None
     conversion: int = 1
-    quantizing: Ref | None = None
-    verifying: Ref | None = None
+    quantizer: Ref | None = None
+    verifier: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

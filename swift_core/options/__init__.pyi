@@ -1,5 +1,5 @@
 from swift_core.options.common import (
-    ENVS as ENVS, AdapterOptions as AdapterOptions, EngineOptions as EngineOptions, HubOptions as HubOptions,
+    AdapterOptions as AdapterOptions, EngineOptions as EngineOptions, FamilyOptions as FamilyOptions, HubOptions as HubOptions,
     ModelOptions as ModelOptions, RunOptions as RunOptions,
 )  # fmt: skip
 from swift_core.options.flags import Flag as Flag, flags_for as flags_for

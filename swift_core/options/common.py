@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from swift_core.options.model import Names, Options, Several, option
 
-ENVS = 'Environments made elsewhere, name → interpreter: {"vllm": "/opt/vllm/bin/python"}.'
-
 
 class HubOptions(Options):
     """Options of every verb: default hub, offline mode."""
@@ -20,7 +18,14 @@ class RunOptions(HubOptions):
     runs: str = option("runs", "Parent folder of the run folders.", also=("runs_dir",), affects_result=False)
 
 
-class ModelOptions(RunOptions):
+class FamilyOptions(Options):
+    """Options of every verb that reads the configuration or the tokenizer of a model."""
+
+    family: str = option("", "Model family; default: detected from config.json.", also=("model_type",))
+    trust_remote_code: Names = option(list, "Repositories whose own code may be executed, as org/name@revision.")
+
+
+class ModelOptions(FamilyOptions, RunOptions):
     """Options of every verb that starts from a checkpoint."""
 
     model: str = option(
@@ -29,8 +34,6 @@ class ModelOptions(RunOptions):
         also=("model_id_or_path", "model_name_or_path"),
         affects_result=False,
     )
-    family: str = option("", "Model family; default: detected from config.json.", also=("model_type",))
-    trust_remote_code: Names = option(list, "Repositories whose own code may be executed, as org/name@revision.")
 
 
 class AdapterOptions(ModelOptions):
@@ -45,4 +48,6 @@ class AdapterOptions(ModelOptions):
 class EngineOptions(AdapterOptions):
     """Options of every verb that starts an engine, which may have its own environment."""
 
-    envs: dict[str, str] = option(dict, ENVS, affects_result=False)
+    envs: dict[str, str] = option(
+        dict, 'Environments made elsewhere, name → interpreter: {"vllm": "/opt/vllm/bin/python"}.', affects_result=False
+    )

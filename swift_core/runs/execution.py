@@ -198,7 +198,7 @@ def _needed(run: Run, known: Registry) -> set[str]:
     sources = [source for source in (run.model, *run.adapters.values()) if source and source.plugin]
     adapters = run.adapters or run.options.get("runtime_adapters")
     tuners = {entry.plugin.name for entry in known.entries(TunerSpec)} if adapters else set()
-    loaders = {entry.plugin.name for entry in known.entries(LoaderSpec) if entry.spec.verifying} if "exporter" in run.parts else set()
+    loaders = {entry.plugin.name for entry in known.entries(LoaderSpec) if entry.spec.verifier} if "exporter" in run.parts else set()
     formats = {entry.plugin.name for entry in known.entries(FormatSpec)}
     return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders | formats
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from swift_data.options import DATASETS, SkippingOptions
 
 from swift_convert.common_options import DeviceOptions, OutputOptions
-from swift_core.options import ENVS, AdapterOptions, Options, Several, option
+from swift_core.options import EngineOptions, Options, Several, option
 
 
 class VerifyOptions(Options):
@@ -39,22 +39,23 @@ class CalibrationOptions(Options):
     seed: int = option(42, "Seed of the row sampling.", ge=0)
 
 
-class ExportOptions(AdapterOptions, OutputOptions):
+class CalibratedOptions(EngineOptions, OutputOptions):
+    """Options of every verb that may need calibration rows."""
+
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
+    calibration: CalibrationOptions = option(CalibrationOptions, "How the calibration set is built.")
+
+
+class ExportOptions(CalibratedOptions):
     """Options of swift export."""
 
     dataset: Several = option(list, f"Calibration set, for exporters that calibrate. {DATASETS}")
-    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
-    calibration: CalibrationOptions = option(CalibrationOptions, "How the calibration set is built.")
     verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail if it differs too much.")
-    envs: dict[str, str] = option(dict, ENVS, affects_result=False)
 
 
-class QuantizeOptions(DeviceOptions, OutputOptions):
+class QuantizeOptions(DeviceOptions, CalibratedOptions):
     """Options of swift quantize."""
 
     dataset: Several = option(list, f"Calibration set. {DATASETS}")
     val_dataset: Several = option(list, "Validation rows to compare source and result on.", also=("validation",))
-    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
-    calibration: CalibrationOptions = option(CalibrationOptions, "How the calibration set is built.")
     verify: bool | VerifyOnRowsOptions = option(True, "Compare the result with its source, and fail if it differs too much.")
-    envs: dict[str, str] = option(dict, ENVS, affects_result=False)

@@ -1,6 +1,6 @@
 """Checks before `swift quantize`, and the worker that runs an offline quantizer in its engine's environment.
 
-The job itself, which reads rows, loads models and compares them, is provided by the loader (`LoaderSpec.quantizing`).
+The job itself, which reads rows, loads models and compares them, is provided by the loader (`LoaderSpec.quantizer`).
 """
 
 from __future__ import annotations

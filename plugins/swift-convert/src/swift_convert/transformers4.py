@@ -44,7 +44,7 @@ def older_view(checkpoint: Path, folder: Path) -> Path:
 
 
 def calibration(file: Path | None, checkpoint: Path) -> list[list[int]]:
-    """`quantizing.calibration_rows` with tokenizer.json only, since transformers 4 may not support a newer tokenizer.
+    """`swift_convert.quantize.calibration_rows` with tokenizer.json only, since transformers 4 may not support a newer tokenizer.
 
     Raises:
         UsageError: there are no rows.

@@ -22,7 +22,7 @@ FOLDER = "verify"  # subfolder of the run folder, for the worker in the engine's
 
 
 class Result:
-    """The result of an exporter, passed to a loader's `verifying`; `opened` is the path that the exporter's `export` returned."""
+    """The result of an exporter, passed to a loader's `verifier`; `opened` is the path that the exporter's `export` returned."""
 
     def __init__(self, run: Run, opened: Path, report: Report) -> None:
         self._run, self._opened, self._report = run, opened, report
@@ -75,10 +75,10 @@ def compare_result(run: Run, source: Source, opened: Path, traits: Mapping[str, 
     report.progress("verify", 0, 1)
     try:
         _check_comparable(run, traits)
-        verifying = _verifying(source.format)
+        verifier = _verifier(source.format)
         trusted = bool(run.options.get("trust_remote_code"))
         result = Result(run, opened, report)
-        figures = verifying.load()(source, result, tokens=limits["tokens"], scratch=report.folder, trust_remote_code=trusted)
+        figures = verifier.load()(source, result, tokens=limits["tokens"], scratch=report.folder, trust_remote_code=trusted)
     except NotImplementedError as reason:
         report.note(f"WARNING: not verified: {reason}")
         return {"verified": False}
@@ -129,8 +129,8 @@ def _check_comparable(run: Run, traits: Mapping[str, Any]) -> None:
         raise NotImplementedError(f"{run.part('exporter').name} has no engine here that loads its results")
 
 
-def _verifying(form: str) -> Ref:
-    found = next((spec.verifying for spec in registry().all(LoaderSpec) if spec.verifying and form in spec.reads), None)
+def _verifier(form: str) -> Ref:
+    found = next((spec.verifier for spec in registry().all(LoaderSpec) if spec.verifier and form in spec.reads), None)
     if found is None:
         raise NotImplementedError(f"no installed plugin loads {form} checkpoints to compare it with")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_core.options import HubOptions, Names, Options, Several, option
+from swift_core.options import FamilyOptions, HubOptions, Options, Several, option
 
 DATASETS = "Datasets: a name, file, folder, pattern or hub dataset; name#500 takes 500 rows."
 
@@ -40,29 +40,37 @@ class DataOptions(SkippingOptions):
     buffer: int = option(10_000, "Shuffle buffer of a streamed dataset, in rows.", ge=1, also=("shuffle_buffer_size",))
 
 
-class RowsOptions(Options):
-    """Options of every verb that takes datasets."""
+class DatasetOptions(Options):
+    """Options of every verb that needs rows."""
 
     dataset: Several = option(..., DATASETS, min_length=1)
+
+
+class RowsOptions(DatasetOptions):
+    """Options of every verb that trains on datasets."""
+
     val_dataset: Several = option(list, "Validation datasets.", also=("validation",))
     data: DataOptions = option(DataOptions, "How rows are read.")
 
 
-class SeenOptions(HubOptions):
+class RowFileOptions(Options):
+    """Options of every verb that writes rows to a file."""
+
+    overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",), affects_result=False)
+
+
+class SeenOptions(FamilyOptions, HubOptions):
     """Options of data check and data show; with a model, rows are tokenised."""
 
     model: str = option(
         "", "Model whose tokenizer is used; default: rows are not tokenised.", also=("model_id_or_path", "model_name_or_path")
     )
-    family: str = option("", "Model family; default: detected from config.json.", also=("model_type",))
-    trust_remote_code: Names = option(list, "Repositories whose own code may be executed, as org/name@revision.")
     data: ReadingOptions = option(ReadingOptions, "How rows are read.")
 
 
-class DataCheckOptions(SeenOptions):
+class DataCheckOptions(DatasetOptions, SeenOptions):
     """Options of swift data check."""
 
-    dataset: Several = option(..., DATASETS, min_length=1)
     val_dataset: Several = option(list, "Validation datasets: none of their rows may be among the training rows.", also=("validation",))
     pii: bool = option(False, "Look for personal data, with every installed detector (swift-plugin-pii).")
     against: Several = option(list, "Evaluation data: no row may contain one of its questions.")
@@ -76,12 +84,10 @@ class DataShowOptions(SeenOptions):
     tokens: bool = option(False, "Show token boundaries.")
 
 
-class DataConvertOptions(HubOptions):
+class DataConvertOptions(RowFileOptions, DatasetOptions, HubOptions):
     """Options of swift data convert."""
 
-    dataset: Several = option(..., DATASETS, min_length=1)
     output: str = option(..., "File for the rows (JSONL).", affects_result=False)
-    overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",), affects_result=False)
     against: Several = option(list, "Evaluation data: leave out rows that contain one of its questions.")
     kind: Literal["", "chat", "text", "preference", "label", "prompt", "retrieval"] = option(
         "", "Kind of the rows; default: the most frequent kind among the first rows."

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from swift_serve.options import AnsweringOptions
 
-from swift_core.options import EngineOptions, Several, option
+from swift_core.options import Several, option
 
 
-class EvalOptions(EngineOptions):
+class EvalOptions(AnsweringOptions):
     """Options of swift eval."""
 
     model: str = option("", "Checkpoint to evaluate, or the URL of a running server.", also=("model_id_or_path",), affects_result=False)
     url: str = option("", "URL of a running server to evaluate, ending in /v1.", also=("eval_url",))
-    name: str = option("", "Model name on the server; default: its first model.", also=("served_model_name",))
     tasks: Several = option(
         list, "Tasks to run, as the evaluator names them; default: those of the evaluator.", also=("dataset", "eval_dataset")
     )
@@ -26,7 +25,3 @@ class EvalOptions(EngineOptions):
     temperature: float | None = option(None, "Sampling temperature; default: the evaluator's, which is usually 0.", ge=0)
     allow_code: bool = option(False, "Allow generated code to be executed, in the sandbox.")
     resume: str = option("", "Run folder of an interrupted evaluation to continue: its items are not asked again.", affects_result=False)
-    api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the server's API key.", affects_result=False)
-    parity: Literal["refuse", "warn"] = option(
-        "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
-    )

@@ -6,32 +6,25 @@ by its `mult`. Method: Dettmers et al. 2022, https://arxiv.org/abs/2110.02861
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import bitsandbytes
+from swift_train.optimizer_factory import DecayOptimizerFactory, Groups
 from swift_train.optimizer_options import AdamOptions, DecayOptions
-from swift_train.parameter_groups import EMBEDDING, split_by_decay
+from swift_train.parameter_groups import EMBEDDING
 
 from swift_plugin_bnb.optimizer_options import AdEMAMixOptions, LionOptions
 
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
-
+_Options = TypeVar("_Options", bound=DecayOptions)
 optim: Any = bitsandbytes.optim
 
 
-class _Factory:
+class _Factory(DecayOptimizerFactory[_Options]):
     library: ClassVar[Any]
 
-    def __init__(self, options: DecayOptions) -> None:
-        self.options = options
-
-    def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> Optimizer:
-        """Return the optimizer over the groups, each split by weight decay."""
-        made: Optimizer = _exact_embeddings(self.library)(split_by_decay(groups, lr, self.options.weight_decay), lr=lr, **self._arguments())
-        return made
+    def make(self, groups: Groups, lr: float) -> Any:
+        """Return the library's optimizer, with a 32-bit state of embeddings."""
+        return _exact_embeddings(self.library)(groups, lr=lr, **self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -47,23 +40,17 @@ def _exact_embeddings(library: Any) -> Any:
     return type(library.__name__, (library,), {"get_config": get_config})
 
 
-class _AdamW(_Factory):
-    options: AdamOptions
-
+class _AdamW(_Factory[AdamOptions]):
     def _arguments(self) -> dict[str, Any]:
         return {"betas": (self.options.beta1, self.options.beta2), "eps": self.options.eps}
 
 
-class _Lion(_Factory):
-    options: LionOptions
-
+class _Lion(_Factory[LionOptions]):
     def _arguments(self) -> dict[str, Any]:
         return {"betas": (self.options.beta1, self.options.beta2)}
 
 
-class _AdEMAMix(_Factory):
-    options: AdEMAMixOptions
-
+class _AdEMAMix(_Factory[AdEMAMixOptions]):
     def _arguments(self) -> dict[str, Any]:
         options = self.options
         return {"betas": (options.beta1, options.beta2, options.beta3), "alpha": options.alpha, "eps": options.eps}

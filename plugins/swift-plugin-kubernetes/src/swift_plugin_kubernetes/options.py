@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from swift_core.options import Options, option
+from swift_nodes.options import ClusterOptions
+
+from swift_core.options import option
 
 
-class KubernetesOptions(Options):
+class KubernetesOptions(ClusterOptions):
     """The job that the cluster runs."""
 
     image: str = option(..., "Container image with Python, swift-core and the plugins of the run.", min_length=1)
@@ -15,12 +17,10 @@ class KubernetesOptions(Options):
         "job", "Resource: job (indexed Job, no operator needed), trainjob (Kubeflow Trainer v2) or pytorchjob (Training Operator v1)."
     )
     submit: bool = option(True, "Submit the job; otherwise only write the manifest.")
-    follow: bool = option(True, "Wait for the job and show its progress.")
     namespace: str = option("", "Namespace; empty: that of the current context.")
     name: str = option("", "Name of the job; empty: derived from the run folder's name.", pattern=r"^$|^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
     runtime: str = option("torch-distributed", "Name of the training runtime of a TrainJob.")
     volumes: list[str] = option(list, "Persistent volume claims to mount, as CLAIM:/path, for runs, model and data.")
-    gpus: int = option(0, "GPUs per node; set the number of processes separately with --processes.", ge=0)
     gpu_resource: str = option("nvidia.com/gpu", "Kubernetes resource name of a GPU.")
     cpus: str = option("", "CPUs per node, such as 16.")
     memory: str = option("", "Memory per node, such as 64Gi.")
@@ -28,6 +28,4 @@ class KubernetesOptions(Options):
     pod: dict[str, Any] = option(dict, 'Fields to merge into the pod specification: {"nodeSelector": {"gpu": "h100"}}.')
     python: str = option("python", "Python interpreter in the image.")
     grace: int = option(90, "Termination grace period in seconds, in which the workers save a checkpoint.", ge=0)
-    port: int = option(29500, "Rendezvous port on node 0.", ge=1, le=65535)
-    max_restarts: int = option(0, "Maximum number of restarts of a failed worker group, from its last checkpoint.", ge=0)
     wait: float = option(600.0, "Maximum time in seconds for all nodes to join, including image pulls.", gt=0)

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from swift_train.combined_optimizer import CombinedOptimizer
-from swift_train.optimizer_options import DecayOptions
-from swift_train.parameter_groups import hidden_matrices, split_by_decay
+from swift_train.optimizer_factory import DecayOptimizerFactory, Groups
+from swift_train.parameter_groups import hidden_matrices
 
 from swift_plugin_optimizers.options import AdafactorOptions, AdagradOptions, MuonOptions, RmsPropOptions, SgdOptions
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-Groups = list[dict[str, Any]]
-_Options = TypeVar("_Options", bound=DecayOptions)
 
-
-class _Factory(Generic[_Options]):
-    def __init__(self, options: _Options) -> None:
-        self.options = options
-
-    def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> Optimizer:
-        """Return the optimizer over the groups, each split by weight decay."""
-        return self.make(split_by_decay(groups, lr, self.options.weight_decay), lr)
-
-    def make(self, groups: Groups, lr: float) -> Optimizer:
-        raise NotImplementedError
-
-
-class Muon(_Factory[MuonOptions]):
+class Muon(DecayOptimizerFactory[MuonOptions]):
     """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; scaled as in https://arxiv.org/abs/2502.16982) and AdamW."""
 
     def make(self, groups: Groups, lr: float) -> Optimizer:
@@ -52,7 +36,7 @@ class Muon(_Factory[MuonOptions]):
         return parts[0] if len(parts) == 1 else CombinedOptimizer(*parts)
 
 
-class Adafactor(_Factory[AdafactorOptions]):
+class Adafactor(DecayOptimizerFactory[AdafactorOptions]):
     """Adafactor (Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235) of transformers, with the learning rate of the schedule."""
 
     def make(self, groups: Groups, lr: float) -> Optimizer:
@@ -68,7 +52,7 @@ class Adafactor(_Factory[AdafactorOptions]):
         return made
 
 
-class Sgd(_Factory[SgdOptions]):
+class Sgd(DecayOptimizerFactory[SgdOptions]):
     """Stochastic gradient descent of torch."""
 
     def make(self, groups: Groups, lr: float) -> Optimizer:
@@ -76,7 +60,7 @@ class Sgd(_Factory[SgdOptions]):
         return torch.optim.SGD(groups, lr=lr, momentum=self.options.momentum, nesterov=self.options.nesterov)
 
 
-class RmsProp(_Factory[RmsPropOptions]):
+class RmsProp(DecayOptimizerFactory[RmsPropOptions]):
     """RMSprop of torch."""
 
     def make(self, groups: Groups, lr: float) -> Optimizer:
@@ -84,7 +68,7 @@ class RmsProp(_Factory[RmsPropOptions]):
         return torch.optim.RMSprop(groups, lr=lr, alpha=self.options.alpha, eps=self.options.eps, momentum=self.options.momentum)
 
 
-class Adagrad(_Factory[AdagradOptions]):
+class Adagrad(DecayOptimizerFactory[AdagradOptions]):
     """Adagrad of torch."""
 
     def make(self, groups: Groups, lr: float) -> Optimizer:

@@ -25,10 +25,15 @@ class PairOptions(SupervisedOptions):
     )
 
 
-class DpoOptions(PairOptions):
-    """Options of `swift dpo`."""
+class ReferenceOptions(PairOptions):
+    """Options of every task with a reference policy."""
 
     beta: float = option(0.1, "Strength of the constraint to the reference policy; larger values keep the model closer to it.", gt=0)
+
+
+class DpoOptions(ReferenceOptions):
+    """Options of `swift dpo`."""
+
     loss_type: list[DpoLoss] = option(lambda: ["sigmoid"], "Loss of a pair; several are added, each with its weight in loss_weights.")
     loss_weights: list[float] = option(list, "Weights of the losses in loss_type; default: 1 each.")
     label_smoothing: float = option(0.0, "Probability that the labels of a pair are swapped (cDPO, robust, exo_pair).", ge=0, lt=0.5)
@@ -36,10 +41,9 @@ class DpoOptions(PairOptions):
     rpo_alpha: float = option(0.0, "Weight of the negative log-likelihood of the chosen answer, added to the loss (RPO).", ge=0)
 
 
-class KtoOptions(PairOptions):
+class KtoOptions(ReferenceOptions):
     """Options of `swift kto`."""
 
-    beta: float = option(0.1, "Strength of the constraint to the reference policy; larger values keep the model closer to it.", gt=0)
     desirable_weight: float = option(1.0, "Weight of the losses of good answers.", gt=0)
     undesirable_weight: float = option(1.0, "Weight of the losses of bad answers.", gt=0)
 

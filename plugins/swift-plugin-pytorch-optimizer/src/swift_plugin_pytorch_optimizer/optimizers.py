@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import pytorch_optimizer as library
 import torch
+from swift_train.optimizer_factory import DecayOptimizerFactory, Groups
 from swift_train.optimizer_options import AdamOptions, BetasOptions
-from swift_train.parameter_groups import hidden_matrices, split_by_decay
+from swift_train.parameter_groups import hidden_matrices
 
 from swift_plugin_pytorch_optimizer.options import ApolloOptions, CameOptions, GaLoreOptions, ScheduleFreeOptions
 from swift_plugin_pytorch_optimizer.projections import plain_state, with_projectors
 
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
 _Options = TypeVar("_Options", bound=BetasOptions)
 
 
-class _Factory(Generic[_Options]):
-    def __init__(self, options: _Options) -> None:
-        self.options = options
-        self.betas = (options.beta1, options.beta2)
-
-    def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> Optimizer:
-        """Return the optimizer over the groups, each split by weight decay."""
-        made: Optimizer = self.make(split_by_decay(groups, lr, self.options.weight_decay), lr)
-        return made
-
-    def make(self, groups: list[dict[str, Any]], lr: float) -> Any:
-        raise NotImplementedError
+class _Factory(DecayOptimizerFactory[_Options]):
+    @property
+    def betas(self) -> tuple[float, float]:
+        return self.options.beta1, self.options.beta2
 
 
 class _GaLore(library.GaLore):
@@ -58,7 +47,7 @@ class _Apollo(library.APOLLO):
 class GaLore(_Factory[GaLoreOptions]):
     """GaLore for the matrices of hidden layers, AdamW for all other weights."""
 
-    def make(self, groups: list[dict[str, Any]], lr: float) -> Any:
+    def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's GaLore."""
         options = self.options
         projected = {"rank": options.rank, "update_proj_gap": options.update_interval, "scale": options.scale, "projection_type": "std"}
@@ -69,7 +58,7 @@ class GaLore(_Factory[GaLoreOptions]):
 class Apollo(_Factory[ApolloOptions]):
     """APOLLO for the matrices of hidden layers, AdamW for all other weights."""
 
-    def make(self, groups: list[dict[str, Any]], lr: float) -> Any:
+    def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's APOLLO."""
         options = self.options
         projected = {"rank": options.rank, "update_proj_gap": options.update_interval, "scale": options.scale, "projection_type": "std"}
@@ -80,7 +69,7 @@ class Apollo(_Factory[ApolloOptions]):
 class ScheduleFreeAdamW(_Factory[ScheduleFreeOptions]):
     """Schedule-Free AdamW: evaluations and checkpoints have the averaged weights."""
 
-    def make(self, groups: list[dict[str, Any]], lr: float) -> Any:
+    def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's ScheduleFreeAdamW."""
         options = self.options
         return library.ScheduleFreeAdamW(
@@ -91,7 +80,7 @@ class ScheduleFreeAdamW(_Factory[ScheduleFreeOptions]):
 class StableAdamW(_Factory[AdamOptions]):
     """StableAdamW (Wortsman et al. 2023, https://arxiv.org/abs/2304.13013)."""
 
-    def make(self, groups: list[dict[str, Any]], lr: float) -> Any:
+    def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's StableAdamW."""
         return library.StableAdamW(groups, lr=lr, betas=self.betas, eps=self.options.eps)
 
@@ -99,7 +88,7 @@ class StableAdamW(_Factory[AdamOptions]):
 class Came(_Factory[CameOptions]):
     """CAME (Luo et al. 2023)."""
 
-    def make(self, groups: list[dict[str, Any]], lr: float) -> Any:
+    def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's CAME."""
         return library.CAME(groups, lr=lr, betas=(*self.betas, self.options.beta3), clip_threshold=self.options.clip_threshold)
 
@@ -107,6 +96,6 @@ class Came(_Factory[CameOptions]):
 class Adopt(_Factory[AdamOptions]):
     """ADOPT (Taniguchi et al. 2024, https://arxiv.org/abs/2411.02853), with decoupled weight decay."""
 
-    def make(self, groups: list[dict[str, Any]], lr: float) -> Any:
+    def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's ADOPT."""
         return library.ADOPT(groups, lr=lr, betas=self.betas, weight_decouple=True, eps=self.options.eps)

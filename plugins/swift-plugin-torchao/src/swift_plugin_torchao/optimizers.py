@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from swift_train.parameter_groups import split_by_decay
+from swift_train.optimizer_factory import DecayOptimizerFactory, Groups
+from swift_train.optimizer_options import AdamOptions
 from torchao import optim
 
-if TYPE_CHECKING:
-    from swift_train.optimizer_options import AdamOptions
-    from torch.optim import Optimizer
 
-
-class _Factory:
+class _AdamW(DecayOptimizerFactory[AdamOptions]):
     library: ClassVar[Any]
 
-    def __init__(self, options: AdamOptions) -> None:
-        self.options = options
-
-    def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> Optimizer:
-        """Return the optimizer over the groups, each split by weight decay."""
+    def make(self, groups: Groups, lr: float) -> Any:
+        """Return the library's optimizer, with learning rates that are numbers."""
         options = self.options
-        split = split_by_decay(groups, lr, options.weight_decay)
-        rates = [group["lr"] for group in split]
-        made: Optimizer = _with_plain_rates(self.library)(split, lr=lr, betas=(options.beta1, options.beta2), eps=options.eps)
+        rates = [group["lr"] for group in groups]
+        made = _with_plain_rates(self.library)(groups, lr=lr, betas=(options.beta1, options.beta2), eps=options.eps)
         for group, rate in zip(made.param_groups, rates, strict=True):
             group["lr"] = rate
         return made
@@ -47,19 +39,19 @@ def _with_plain_rates(library: Any) -> Any:
     return type(library.__name__, (library,), {"step": step})
 
 
-class AdamW4bit(_Factory):
+class AdamW4bit(_AdamW):
     """AdamW with a 4-bit state."""
 
     library = optim.AdamW4bit
 
 
-class AdamW8bit(_Factory):
+class AdamW8bit(_AdamW):
     """AdamW with an 8-bit state."""
 
     library = optim.AdamW8bit
 
 
-class AdamWFp8(_Factory):
+class AdamWFp8(_AdamW):
     """AdamW with a float8 state."""
 
     library = optim.AdamWFp8

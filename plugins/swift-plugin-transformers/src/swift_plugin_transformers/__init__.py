@@ -28,8 +28,8 @@ def swift_loaders() -> list[LoaderSpec]:
             converts=("gguf",),
             converter=Ref("swift_plugin_transformers.convert:convert"),
             conversion=2,
-            quantizing=Ref("swift_train.quantize:quantize"),
-            verifying=Ref("swift_train.export_comparison:compare"),
+            quantizer=Ref("swift_train.quantize:quantize"),
+            verifier=Ref("swift_train.export_comparison:compare"),
         )
     ]
 

@@ -87,7 +87,14 @@ class RolloutOptions(ChatOptions):
         return self
 
 
-class RewardOptions(RolloutOptions):
+class RewardWeights(Options):
+    """How several rewards are added."""
+
+    reward_weights: list[float] = option(list, "Weight of each reward; default: 1 each.")
+    reward_timeout: float = option(120.0, "Maximum seconds for the rewards of a batch of answers.", gt=0, affects_result=False)
+
+
+class RewardOptions(RewardWeights, RolloutOptions):
     """Options of every task on groups of answers that rewards score."""
 
     num_generations: int = option(8, "Answers per prompt.", ge=2)
@@ -97,8 +104,6 @@ class RewardOptions(RolloutOptions):
         "{name: NAME, option: value}.",
         also=("reward_func",),
     )
-    reward_weights: list[float] = option(list, "Weight of each reward; default: 1 each.")
-    reward_timeout: float = option(120.0, "Maximum seconds for the rewards of a batch of answers.", gt=0, affects_result=False)
     dynamic_sample: bool = option(
         False, "Replace groups whose answers all have the same reward, from which nothing is learned, by those of other prompts."
     )

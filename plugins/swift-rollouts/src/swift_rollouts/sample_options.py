@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import model_validator
+from swift_data.options import RowFileOptions
+from swift_serve.options import AnsweringOptions, SamplingOptions
 
-from swift_core.options import EngineOptions, Several, option
+from swift_core.options import Several, option
+from swift_rollouts.options import RewardWeights
 
 
-class SampleOptions(EngineOptions):
+class SampleOptions(RewardWeights, SamplingOptions, RowFileOptions, AnsweringOptions):
     """Options of `swift sample`; names of ms-swift are accepted."""
 
     model: str = option(
         "", "Checkpoint to ask; it is served while the answers are sampled.", also=("model_id_or_path", "model_name_or_path")
     )
-    url: str = option("", "URL of a running server, ending in /v1.")
-    name: str = option("", "Model name on the server; default: its first model.", also=("served_model_name",))
     dataset: Several = option(list, "Prompt rows, or chat rows, whose last answer is sampled anew.")
     system: str = option("", "System prompt of the rows that have none.")
     num_generations: int = option(4, "Answers per prompt.", ge=1, also=("num_return_sequences",))
@@ -29,20 +30,12 @@ class SampleOptions(EngineOptions):
         list, "Rewards: names with options after colons, FILE.py:FUNCTION or MODULE:FUNCTION; without any, all answers are kept.",
         also=("reward_func", "orm_model"),
     )  # fmt: skip
-    reward_weights: list[float] = option(list, "Weight of each reward; default: 1 each.")
-    reward_timeout: float = option(120.0, "Maximum seconds for the rewards of a batch of answers.", gt=0, affects_result=False)
     max_tokens: int = option(512, "Maximum new tokens per answer.", ge=1, also=("max_new_tokens",))
-    temperature: float = option(1.0, "Sampling temperature.", ge=0)
-    top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
+    temperature: float = option(1.0, "Sampling temperature; 0: greedy decoding.", ge=0)
     seed: int = option(42, "Seed of the sampling; each answer has one of its own.", ge=0)
     concurrency: int = option(8, "Maximum prompts that are answered at the same time.", ge=1, affects_result=False)
     resume: bool = option(False, "Continue after the prompts that an interrupted run has left beside --output.", affects_result=False)
-    api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the server's API key.")
-    parity: Literal["refuse", "warn"] = option(
-        "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
-    )
     output: str = option("", "File for the rows (JSONL); default: sampled.jsonl in the run folder.", affects_result=False)
-    overwrite: bool = option(False, "Replace the output file if it exists.", affects_result=False)
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:

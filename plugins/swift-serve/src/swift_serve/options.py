@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from swift_core.options import EngineOptions, Several, option
+from swift_data.options import RowFileOptions
+
+from swift_core.options import EngineOptions, Options, Several, option
 
 
-class ServeOptions(EngineOptions):
+class ParityOptions(EngineOptions):
+    """Options of every verb that serves a checkpoint."""
+
+    parity: Literal["refuse", "warn"] = option(
+        "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
+    )
+
+
+class AnsweringOptions(ParityOptions):
+    """Options of every verb that asks a server: a running one, or one that is started for the run."""
+
+    url: str = option("", "URL of a running server, ending in /v1.")
+    name: str = option("", "Model name on the server; default: its first model.", also=("served_model_name",))
+    api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the server's API key.", affects_result=False)
+
+
+class SamplingOptions(Options):
+    """Options of every verb that samples answers."""
+
+    max_tokens: int = option(256, "Maximum new tokens per answer.", ge=1, also=("max_new_tokens",))
+    temperature: float = option(0.0, "Sampling temperature; 0: greedy decoding.", ge=0)
+    top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
+
+
+class ServeOptions(ParityOptions):
     """Options of swift serve."""
 
     host: str = option(
@@ -21,15 +47,12 @@ class ServeOptions(EngineOptions):
         "Allow adapters to be added and removed while the server runs. Anyone with the API key can then load folders of this machine.",
     )
     startup_timeout: float = option(600.0, "Maximum start-up time of the engine, in seconds.", gt=0)
-    parity: Literal["refuse", "warn"] = option(
-        "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
-    )
     require_signature: str = option(
         "", "Public key (PEM): serve only a checkpoint, and adapters, that its owner signed (swift sign).", affects_result=False
     )
 
 
-class AskOptions(EngineOptions):
+class AskOptions(SamplingOptions, RowFileOptions, AnsweringOptions):
     """Options of swift ask."""
 
     model: str = option(
@@ -37,14 +60,9 @@ class AskOptions(EngineOptions):
         "Checkpoint to ask; it is served while the questions are answered.",
         also=("model_id_or_path", "model_name_or_path", "ckpt_dir"),
     )
-    url: str = option("", "URL of a running server, ending in /v1.")
-    name: str = option("", "Model name on the server; default: its first model.", also=("served_model_name",))
     questions: list[str] = option(list, "Questions, each asked in a conversation of its own.")
     dataset: Several = option(list, "Chat rows; the conversation up to the last user turn is sent.", also=("val_dataset",))
     system: str = option("", "System prompt of the questions, and of rows that have none.")
-    max_tokens: int = option(256, "Maximum new tokens per answer.", ge=1, also=("max_new_tokens",))
-    temperature: float = option(0.0, "Sampling temperature; 0: greedy decoding.", ge=0)
-    top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
     top_k: int | None = option(None, "Sample from the k most likely tokens; -1: from all.", ge=-1)
     repetition_penalty: float | None = option(None, "Divide the logits of tokens that occurred already by this number.", gt=0)
     seed: int | None = option(None, "Seed of the sampling.")
@@ -58,11 +76,6 @@ class AskOptions(EngineOptions):
     images: list[str] = option(list, "Images for each question: paths or URLs.")
     concurrency: int = option(8, "Maximum concurrent requests.", ge=1, also=("max_batch_size",))
     resume: bool = option(False, "Continue after the answers that an interrupted run left beside --output.", affects_result=False)
-    api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the server's API key.")
-    parity: Literal["refuse", "warn"] = option(
-        "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
-    )
     output: str = option(
         "", "File for the answers (JSONL); default: answers.jsonl in the run folder.", also=("result_path",), affects_result=False
     )
-    overwrite: bool = option(False, "Replace the output file if it exists.", affects_result=False)

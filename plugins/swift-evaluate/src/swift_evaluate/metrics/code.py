@@ -16,7 +16,7 @@ from swift_sandbox.execution import run
 from swift_sandbox.isolation import verify_isolation
 from swift_sandbox.limits import Limits
 
-from swift_core.options import listed, option
+from swift_core.options import Options, listed, option
 from swift_evaluate.metrics.metric import Graded, Metric, Summary
 
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
@@ -29,7 +29,14 @@ sys.stdout.write("\\n" + proof)
 """
 
 
-class PassAtK(Metric):
+class ExecutionLimits(Options):
+    """Limits of an execution of generated code."""
+
+    seconds: int = option(10, "Limit of CPU time of each execution; by the clock it may take three times as long.", ge=1)
+    memory: int = option(1 << 30, "Memory limit of each execution, in bytes.", gt=0)
+
+
+class PassAtK(ExecutionLimits, Metric):
     """Share of answers that pass the row's tests (`pass@1`), and the unbiased estimate of pass@k for every larger k (Chen et al., 2021).
 
     The row has `prompt`, which the code completes, `test` and `entry_point`, as HumanEval; or `test` alone.
@@ -38,8 +45,6 @@ class PassAtK(Metric):
     runs_code: ClassVar[bool] = True
 
     k: Annotated[list[PositiveInt], BeforeValidator(listed)] = option(lambda: [1], "Numbers of samples of which one has to pass.")
-    seconds: int = option(10, "Limit of CPU time of each execution; by the clock it may take three times as long.", ge=1)
-    memory: int = option(1 << 30, "Memory limit of each execution, in bytes.", gt=0)
 
     def check(self, row: Mapping[str, Any], expected: Sequence[str]) -> None:
         """Check that the row has tests, and that the sandbox isolates."""

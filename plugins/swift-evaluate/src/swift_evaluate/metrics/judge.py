@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from pydantic import model_validator
 from swift_serve.client import Client
 
 from swift_core.contract import Server, SwiftError, UsageError
-from swift_core.options import option
+from swift_core.options import Options, option
 from swift_evaluate.metrics.metric import Graded, Metric
 
 _PROMPT = """\
@@ -36,11 +36,8 @@ GRADE: <number>"""
 _GRADE = re.compile(r"\**GRADE:\s*(-?\d+(?:\.\d+)?)\**")
 
 
-class Judge(Metric):
-    """The grade of a judge model, scaled to 0 … 1; replies without a grade are counted in `judge_failed`, not as 0.
-
-    Judges prefer long answers and those of their own family: compare a judge with people before you rely on it.
-    """
+class JudgeOptions(Options):
+    """The judge model and its rubric."""
 
     url: str = option(..., "URL of the judge's server, ending in /v1.")
     model: str = option("", "Name of the judge model; default: the first of the server.")
@@ -51,10 +48,17 @@ class Judge(Metric):
     max_tokens: int = option(1024, "Maximum tokens of a reply.", ge=1)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Judge:
+    def _ordered(self) -> Self:
         if self.lowest >= self.highest:
             raise ValueError("lowest must be smaller than highest")
         return self
+
+
+class Judge(JudgeOptions, Metric):
+    """The grade of a judge model, scaled to 0 … 1; replies without a grade are counted in `judge_failed`, not as 0.
+
+    Judges prefer long answers and those of their own family: compare a judge with people before you rely on it.
+    """
 
     def check(self, row: Mapping[str, Any], expected: Sequence[str]) -> None:
         """Need nothing of the row: an expected answer is shown to the judge if there is one."""

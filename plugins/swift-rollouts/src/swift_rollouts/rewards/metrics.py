@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import PrivateAttr
-from swift_evaluate.metrics.code import PassAtK
-from swift_evaluate.metrics.judge import Judge
+from swift_evaluate.metrics.code import ExecutionLimits, PassAtK
+from swift_evaluate.metrics.judge import Judge, JudgeOptions
 from swift_evaluate.metrics.metric import Graded, Metric
 
-from swift_core.options import option
 from swift_rollouts.rewards.reward import EXPECTED, Answered, Reward
 
 _AT_ONCE = 8  # calls of a metric at the same time
@@ -35,11 +34,8 @@ class MetricReward(Reward):
             return list(pool.map(lambda answer: metric_of(self._metric, self._name, answer), answers))
 
 
-class Code(Reward):
+class Code(ExecutionLimits, Reward):
     """1 if the code of the answer passes the tests of its row (`test`, `entry_point`), executed in the sandbox, else 0."""
-
-    seconds: int = option(10, "Limit of CPU time of each execution.", ge=1)
-    memory: int = option(1 << 30, "Memory limit of each execution, in bytes.", gt=0)
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """Return 1 or 0 for each answer."""
@@ -49,16 +45,8 @@ class Code(Reward):
         return MetricReward.of("pass@1", metric).score(answers)
 
 
-class JudgeReward(Reward):
+class JudgeReward(JudgeOptions, Reward):
     """The grade of a judge model by a rubric, over a URL, from 0 to 1; None if it gives none."""
-
-    url: str = option(..., "URL of the judge's server, ending in /v1.")
-    rubric: str = option(..., "What makes a good answer.", min_length=1)
-    model: str = option("", "Name of the judge model; default: the first of the server.")
-    lowest: int = option(1, "Lowest grade.")
-    highest: int = option(5, "Highest grade.")
-    api_key_env: str = option("SWIFT_JUDGE_API_KEY", "Environment variable with the API key of the judge's server.")
-    max_tokens: int = option(1024, "Maximum tokens of a reply.", ge=1)
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """Return the grade of each answer."""

@@ -29,8 +29,9 @@ from swift_core.plugins import HOOKS, Plugins, Registry, local
 from swift_core.system import failure_site_of
 
 OURS = frozenset({"swift_core", "pluggy", "packaging"})
-# The options of swift_train, from which those of tasks derive, import no more than those of swift_core.
-FOR_OPTIONS = frozenset({"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "swift_train"})
+# Option classes derive from those of the libraries, which import no more than those of swift_core.
+_LIBRARIES = frozenset({"swift_data", "swift_nodes", "swift_serve", "swift_evaluate", "swift_convert", "swift_train", "swift_rollouts"})
+FOR_OPTIONS = _LIBRARIES | {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
 _PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind")
 
