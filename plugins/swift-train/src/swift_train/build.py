@@ -18,6 +18,7 @@ from swift_core.runs import recorded_loader
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.heads import HIDDEN, SCORE, has_no_head, has_score_head, head_of_run, size_of_head
+from swift_train.onednn_matmul import use_onednn_matmul
 from swift_train.plugin import LOAD
 from swift_train.roles import Loaded, Loading, RemarkingTuner
 from swift_train.weights import stored_dtype
@@ -49,6 +50,7 @@ def load_base(run: Run, device: str = "auto") -> Loaded:
 
 def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, arguments: Mapping[str, Any] | None = None) -> Loaded:
     """Load the run's base model with a given device, dtype, quantizer and extra `arguments` for the loader. Raises as `load_base` does."""
+    use_onednn_matmul()
     source = base_of(run)
     family, head = family_of(source), head_of_run(run)
     if size_of_head(head):

@@ -8,13 +8,11 @@ prompt of an adapter), which is found out by trying it, the model itself gives t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence as Windows
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from swift_train.adapters import inner_model
 from swift_train.losses import summed_cross_entropy
-from swift_train.onednn_linear import OneDnnLinear
 from swift_train.row_isolation import Isolation, probe_isolation, with_row_attention
 from swift_train.tasks import NextToken
 
@@ -56,14 +54,13 @@ class ScoredModel:
     def states(self, micro: Micro) -> States:
         """Return the hidden states at the counted positions, else their logits: (tokens, …)."""
         micro = micro.to(self.device)
-        with self._linear:
-            parts = self._output_parts(micro)
-            if parts is None:
-                return States(_NEXT.forward(self.module, micro), None)
-            decoder, head = parts
-            return States(
-                decoder(input_ids=micro.input_ids, use_cache=False, **micro.row_arguments).last_hidden_state[0, micro.positions], head
-            )
+        parts = self._output_parts(micro)
+        if parts is None:
+            return States(_NEXT.forward(self.module, micro), None)
+        decoder, head = parts
+        return States(
+            decoder(input_ids=micro.input_ids, use_cache=False, **micro.row_arguments).last_hidden_state[0, micro.positions], head
+        )
 
     @torch.inference_mode()
     def logits(self, states: States) -> Iterator[tuple[slice, Tensor]]:
@@ -72,8 +69,7 @@ class ScoredModel:
         rows = max(1, _BLOCK // (_width(head) if head else values.shape[-1]))
         for start in range(0, len(values), rows):
             block = slice(start, min(start + rows, len(values)))
-            with self._linear:
-                found = head(values[block]) if head else values[block]
+            found = head(values[block]) if head else values[block]
             yield block, found.float()
 
     def isolation(self, windows: Windows[Sequence]) -> Isolation:
@@ -99,10 +95,6 @@ class ScoredModel:
                 if states is not None and torch.equal(head(states), own):
                     self._parts = decoder, head
         return self._parts
-
-    @property
-    def _linear(self) -> AbstractContextManager[object]:
-        return OneDnnLinear() if self.device.type == "cpu" else nullcontext()
 
 
 class _OneProcess:

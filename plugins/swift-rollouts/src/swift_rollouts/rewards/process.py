@@ -19,6 +19,8 @@ from swift_core.system import supervisor
 from swift_rollouts.rewards.choices import RewardChoice
 from swift_rollouts.rewards.reward import Answered
 
+_LOADING = 120.0  # seconds at least for starting Python and importing the rewards
+
 
 class RewardProcess:
     """A context manager that scores answers in a child process.
@@ -44,7 +46,7 @@ class RewardProcess:
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         threading.Thread(target=_read, args=(self._process.stdout, self._replies), daemon=True).start()
         try:
-            self._ask([asdict(choice) for choice in self._choices])
+            self._ask([asdict(choice) for choice in self._choices], max(self._timeout, _LOADING))
         except BaseException:
             self._end()
             raise
@@ -60,23 +62,22 @@ class RewardProcess:
             UsageError: a reward raised an error, returned something else than numbers, or took too long.
         """
         with self._lock:
-            scores: dict[str, list[float | None]] = self._ask([{**asdict(answer), "ids": list(answer.ids)} for answer in answers])["scores"]
+            message = [{**asdict(answer), "ids": list(answer.ids)} for answer in answers]
+            scores: dict[str, list[float | None]] = self._ask(message, self._timeout)["scores"]
         return scores
 
-    def _ask(self, message: Any) -> dict[str, Any]:
+    def _ask(self, message: Any, limit: float) -> dict[str, Any]:
         assert self._process is not None
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(message, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n")
             self._process.stdin.flush()
-            reply = self._replies.get(timeout=self._timeout)
+            reply = self._replies.get(timeout=limit)
         except queue.Empty:
             self._end()
             names = ", ".join(choice.name for choice in self._choices)
             hint = "Correct the one that hangs, or set a longer --reward-timeout."
-            raise UsageError(
-                f"the rewards took longer than {self._timeout:g} s: {names}", code="RL-014", where="reward_funcs", hint=hint
-            ) from None
+            raise UsageError(f"the rewards took longer than {limit:g} s: {names}", code="RL-014", where="reward_funcs", hint=hint) from None
         except OSError:
             reply = None
         if reply is None:
