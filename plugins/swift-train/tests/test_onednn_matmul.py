@@ -34,7 +34,7 @@ def _onednn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     library = None if use_onednn_matmul() else replaced_matmul()
     yield
     if library:
-        library._destroy()
+        library._destroy()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("shape", [(7, 5, 3), (1, 5, 3), (7, 1, 3), (7, 5, 1), (64, 33, 17)], ids=str)

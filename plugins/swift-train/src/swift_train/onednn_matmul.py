@@ -33,10 +33,10 @@ def replaced_matmul() -> Library:
     """Replace the CPU kernels of matrix products, once in a process; they come back when the returned library is destroyed."""
     for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(variable, _CACHED_KERNELS)
-    library = Library("aten", "IMPL")
+    library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings(action="ignore"):  # torch warns that kernels are replaced
-        library.impl("mm", _mm, "CPU")
-        library.impl("addmm", _addmm, "CPU")
+        library.impl("mm", _mm, "CPU")  # type: ignore[no-untyped-call]
+        library.impl("addmm", _addmm, "CPU")  # type: ignore[no-untyped-call]
     return library
 
 
@@ -61,6 +61,7 @@ def _pays(a: Tensor, b: Tensor) -> bool:
 
 def _faster() -> bool:
     """Return whether this is an AMD processor with AVX-512, and torch has both libraries."""
-    if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_supported()):
+    if not (torch._C.has_mkl and torch._C._has_mkldnn and torch.cpu._is_avx512_supported()):
         return False
-    return "AuthenticAMD" in (Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else "")
+    description = Path("/proc/cpuinfo")
+    return description.is_file() and "AuthenticAMD" in description.read_text()
