@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ EXPECTED = {
         "gradient_accumulation_steps": 8, "batch_size": 1, "parallel": {"name": "fsdp2"}, "max_steps": 10,
         "tuner": {"name": "lora", "rank": 16, "alpha": 32, "targets": "all-linear", "dropout": 0.0},
     }),
+    "llama-factory/megatron.yaml": ("sft", [], {
+        "parallel": {"name": "megatron", "tensor": 2, "pipeline": 2, "sequence": True, "distributed_optimizer": True}, "dtype": "bfloat16",
+        "tuner": {"name": "full", "freeze_vit": False}, "media": {"max_pixels": 262144},
+    }),
+    "llama-factory/newer_freeze.yaml": ("sft", [], {
+        "tuner": {"name": "freeze", "last_blocks": 2}, "validation_ratio": 10, "processes": 4, "launcher": {"name": "ray"},
+        "optimizer": {"name": "muon", "weight_decay": 0.1, "momentum": 0.9, "beta1": 0.9, "beta2": 0.95},
+    }),
+    "llama-factory/pro.yaml": ("sft", [], {"tuner": {"name": "freeze", "spread_blocks": 8}}),
+    "llama-factory/predict.yaml": ("infer", [], {
+        "dataset": ["alpaca_en_demo#50"], "output": "saves/predict/generated_predictions.jsonl", "adapter": ["saves/moon-8b/lora"],
+    }),
     "llama-factory/cli.sh": ("sft", [], {
         "model": "acme/moon-8b-instruct", "learning_rate": 1e-4, "dtype": "bfloat16",
         "tuner": {"name": "dora", "targets": "all-linear", "rank": 8, "alpha": 16, "dropout": 0.0},
@@ -76,13 +89,22 @@ EXPECTED = {
     }),
     "axolotl/context_parallel.yaml": ("sft", [], {"parallel": {"name": "mesh", "context": 2}, "mask": {"turns": "everything"}}),
     "axolotl/showcase_missing.yaml": ("sft", [
-        "datasets.0.type", "moon_phase", "xformers_attention"], {"tuner": {
+        "datasets.0.type", "moon_phase"], {"attention": "sdpa", "tuner": {
             "name": "lora", "rank": 8, "alpha": 16, "targets": "all-linear"}}),
+    "axolotl/grpo.yaml": ("grpo", [], {
+        "rollout": {"name": "http://10.0.0.1:8100/v1"}, "reward_funcs": ["rewards:near_the_moon", "accuracy"], "beta": 0.001,
+        "dataset": [{"name": "hf:acme/questions", "files": ["train/a.jsonl", "train/b.jsonl"], "subset": "main"}], "num_generations": 4,
+    }),
+    "axolotl/mixture_kernels.yaml": ("sft", [], {
+        "model": "hf:acme/moon-26b-a4b@abcdef", "attention": "sdpa", "validation_ratio": 20, "loss_type": "eaft", "eaft_alpha": 0.5,
+        "quantizer": {"name": "bnb", "double_quantization": False}, "shuffle": False,
+        "tuner": {"name": "qlora", "targets": ["q_proj"], "freeze_vit": True, "freeze_aligner": True},
+    }),
     "trl/sft.yaml": ("sft", [], {
         "dataset": ["trl-lib/Capybara"], "packing": True, "max_length": 1024, "logging_steps": 10, "gradient_checkpointing": True,
         "tuner": {"name": "lora", "rank": 32, "alpha": 16, "dropout": 0.05, "targets": ["q_proj", "v_proj"]},
     }),
-    "trl/sft_cli.sh": ("sft", ["eos_token"], {
+    "trl/sft_cli.sh": ("sft", [], {
         "val_dataset": [{"name": "trl-lib/Capybara", "split": "test"}], "eval_steps": 100, "learning_rate": 2e-5, "packing": True,
     }),
     "trl/sft_script_zero2.sh": ("sft", [], {
@@ -91,6 +113,10 @@ EXPECTED = {
         "quantizer": {"name": "bnb", "double_quantization": False},
     }),
     "trl/dpo.sh": ("dpo", [], {"beta": 0.2, "loss_type": ["ipo"], "max_steps": 1000, "gradient_checkpointing": False}),
+    "trl/grpo.sh": ("grpo", [], {
+        "rollout": {"name": "vllm", "options": {"gpu_memory_utilization": 0.4}}, "reward_funcs": ["accuracy", "rewards.py:near"],
+        "max_length": 200, "truncation": "left", "max_completion_length": 512, "importance_sampling_correction": "sequence_mask",
+    }),
     "trl/text_field.yaml": ("pretrain", [], {"dataset": ["stanfordnlp/imdb"], "max_length": 512, "dtype": "bfloat16"}),
     "trl/mixture_missing.yaml": ("sft", ["activation_offloading", "moon_phase", "push_to_hub"], {
         "dataset": ["acme/first", {"name": "acme/second", "subset": "en"}],
@@ -176,12 +202,13 @@ def here(tmp_path_factory, tiny_model):
     shutil.copytree(tiny_model, folder / "tiny")
     rows = {"query": "What is 6 x 7?", "response": "42"}
     (folder / "chat.jsonl").write_text("".join(json.dumps(rows) + "\n" for _ in range(300)))
+    (folder / "rewards.py").write_text("def near(completions, **kwargs):\n    return [0.0] * len(completions)\n\n\nnear_the_moon = near\n")
     (folder / "text.jsonl").write_text('{"text": "The moon is full."}\n' * 300)
     (folder / "pairs.jsonl").write_text('{"prompt": "6 x 7?", "chosen": "42", "rejected": "41"}\n' * 300)
     return folder
 
 
-MACHINE = {"PARALLEL-058", "TRAIN-048"}  # an engine is not installed, or there is no accelerator
+MACHINE = {"PARALLEL-058", "TRAIN-048", "NODE-022", "ENV-028"}  # an engine is not installed, or there is no accelerator
 ROWS = {"sft": "chat.jsonl", "pretrain": "text.jsonl"}
 TRAINED = [name for name, (verb, _, _) in EXPECTED.items() if verb not in ("merge", "infer") and not name.startswith("dataset-info")]
 
@@ -201,8 +228,9 @@ def test_what_is_written_resolves(name, here):
         found.settings.pop(path, None)
     if found.settings.pop("val_dataset", None):
         words += ["--val-dataset", rows]
-    if found.value("parallel.name") == "mesh":
-        words += ["--processes", "2"]
+    sizes = [found.value(f"parallel.{size}", 1) for size in ("tensor", "context", "pipeline")]
+    if prod(sizes) > 1 and not found.value("processes"):
+        words += ["--processes", str(prod(sizes))]
     out = here / f"{name.replace('/', '-')}.yaml"
     out.write_text(yaml_file.text(found, name))
     values = yaml.safe_load(out.read_text())

@@ -68,6 +68,9 @@ def test_full_refuses_a_quantized_model(tiny_model):
     ("options", "expected"),
     [
         ({"last_blocks": 1}, lambda name: name.startswith("model.layers.1.")),
+        ({"first_blocks": 1}, lambda name: name.startswith("model.layers.0.")),
+        ({"spread_blocks": 1}, lambda name: name.startswith("model.layers.1.")),
+        ({"spread_blocks": 2}, lambda name: name.startswith("model.layers.")),
         ({"train": ["model.norm", "model.layers.0.mlp."]}, lambda name: name.startswith(("model.norm.", "model.layers.0.mlp."))),
         ({"train_regex": r"\.mlp\.", "freeze": ["model.layers.0"]}, lambda name: name.startswith("model.layers.1.mlp.")),
         ({"freeze": ["model.embed_tokens"]}, lambda name: not name.startswith("model.embed_tokens")),

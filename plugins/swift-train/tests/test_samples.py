@@ -100,6 +100,9 @@ def test_held_out_rows_are_reproducible_and_not_trained_on(load):
     kept, held = samples.split(0.2, seed=1)
     again, _ = samples.split(0.2, seed=1)
     assert (len(kept), len(held)) == (16, 4)
+    assert len(samples.split(3, seed=1)[1]) == 3
+    with pytest.raises(UsageError, check=coded("TRAIN-160")):
+        samples.split(len(samples), seed=1)
     assert kept.digest() == again.digest() != samples.split(0.2, seed=2)[0].digest()
     origins = [{part.origin(index) for index in range(len(part))} for part in (kept, held)]
     assert not origins[0] & origins[1]

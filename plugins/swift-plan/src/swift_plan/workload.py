@@ -87,4 +87,5 @@ def _steps(options: Any, processes: int, rows: int) -> int:
         return int(options["max_steps"])
     per_step = int(options.get("batch_size", 1)) * int(options.get("gradient_accumulation_steps", 1)) * processes
     held_out = float(options.get("validation_ratio") or 0)
-    return ceil(rows * (1 - held_out) / per_step * float(options.get("epochs", 1))) if rows else 0
+    trained = rows - held_out if held_out >= 1 else rows * (1 - held_out)
+    return ceil(max(trained, 0) / per_step * float(options.get("epochs", 1))) if rows else 0

@@ -66,6 +66,7 @@ class HubDataset:
                 return load_dataset(
                     place,
                     self._options.subset or None,
+                    data_files=[*self._options.files] or None,
                     split=self._options.split,
                     revision=None if there else self._reference.revision or None,
                     streaming=self._options.streaming,

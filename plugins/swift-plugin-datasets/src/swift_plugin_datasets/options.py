@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, option
 
 
 class FileOptions(Options):
@@ -17,6 +17,7 @@ class HubOptions(Options):
     path: str = option(..., "Dataset repository: org/name, hf:org/name@revision, or ms:org/name.", min_length=1)
     subset: str = option("", "Subset (configuration) of the dataset; may be empty if it has only one.", also=("config_name",))
     split: str = option("train", "Split of the dataset.", min_length=1)
+    files: Names = option(list, "Files of the repository to read, such as data/a.jsonl; default: all of the split.", also=("data_files",))
     streaming: bool = option(False, "Stream the rows over the network without downloading the dataset.")
 
 

@@ -30,6 +30,12 @@ class Keys:
         value = self._values.get(key)
         return default if value is None else value
 
+    def spread(self, key: str) -> None:
+        """Put the items of a mapping beside the other keys, which override them."""
+        value = self.take(key)
+        for name, item in value.items() if isinstance(value, Mapping) else ():
+            self._values.setdefault(str(name), scalar(item))
+
     def rename(self, old: str, new: str) -> None:
         """Give a key the name that another version of the tool has for it."""
         if old in self._values and old not in self._taken:

@@ -1,39 +1,59 @@
-"""Keys that several tools have, since they pass them to transformers, PEFT, bitsandbytes, DeepSpeed or FSDP."""
+"""Keys that several tools have, since they pass them to transformers, PEFT or bitsandbytes."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from swift_plugin_import.keys import Keys, is_on
-from swift_plugin_import.source import Source
+from swift_plugin_import.keys import Keys, is_on, scalar
 from swift_plugin_import.translation import Translation
 from swift_plugin_import.vocabulary import Vocabulary
 
-_ZERO = re.compile(r"z(?:ero)?[_-]?(?:stage)?[_-]?([0-3])", re.IGNORECASE)
-_OPTIMIZERS = {"use_galore": "galore", "use_apollo": "apollo", "use_muon": "muon"}
+_OPTIMIZERS = {"use_galore": "galore", "use_apollo": "apollo", "use_muon": "muon", "use_adam_mini": "adam-mini"}
 _ADAMW = {"adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw", "adamw_apex_fused", "adamw_torch_npu_fused", "adamw_torch_xla"}
 _SCHEDULES = {
     "constant_with_warmup": "constant", "cosine_with_min_lr": "cosine", "cosine_warmup_with_min_lr": "cosine",
     "cosine_with_restarts": "cosine-restarts", "inverse_sqrt": "inverse-sqrt", "warmup_stable_decay": "wsd",
 }  # fmt: skip
-_ATTENTION = {"fa2": "flash_attention_2", "fa3": "flash_attention_3", "disabled": "eager", "flash_attn": "flash_attention_2"}
-_SHARDING = {"transformer_layer_cls_to_wrap", "reshard_after_forward", "sharding_strategy", "offload_params", "auto_wrap_policy"}
-_ADAPTER = re.compile(r"tuner\.(rank|alpha|dropout|targets|modules_to_save|rslora|dora|bias)")
+_ATTENTION = {
+    "fa2": "flash_attention_2",
+    "fa3": "flash_attention_3",
+    "disabled": "eager",
+    "flash_attn": "flash_attention_2",
+    "xformers": "sdpa",
+}
 _STRATEGY = "there is no option for it here: give a number of steps"
+
+
+def number(keys: Keys, found: Translation, key: str) -> int | float | None:
+    """Take a number; any other value is refused, and counts as missing."""
+    value = keys.take(key)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    found.refuse(key, value, "must be a number")
+    return None
+
+
+def mapping(keys: Keys, found: Translation, key: str) -> dict[str, Any]:
+    """Take a mapping; any other value is refused, and counts as empty."""
+    value = keys.take(key)
+    if isinstance(value, dict):
+        return value
+    if is_on(value):
+        found.refuse(key, value, "must be a mapping")
+    return {}
 
 
 def length_of_run(keys: Keys, found: Translation, *, epochs: str = "num_train_epochs") -> None:
     """Read epochs and steps, of which steps win, and the warm-up, whose steps may be a share."""
-    steps = keys.take("max_steps")
+    steps = number(keys, found, "max_steps")
     if steps is not None and steps > 0:
-        found.set("max_steps", steps, "max_steps")
+        found.set("max_steps", int(steps), "max_steps")
         if epochs in keys:
             found.drop(epochs, keys.take(epochs), "max_steps overrides it")
     elif steps is not None:
         found.drop("max_steps", steps, "the number of epochs counts")
-    warmup = keys.take("warmup_steps")
+    warmup = number(keys, found, "warmup_steps")
     if isinstance(warmup, float) and 0 < warmup < 1:
         found.set("warmup_ratio", warmup, "warmup_steps, a share")
     elif warmup:
@@ -88,6 +108,21 @@ def optimizer(keys: Keys, found: Translation, *, key: str = "optim") -> None:
         found.refuse(key, name, "no such optimizer is installed here")
 
 
+def optimizer_arguments(keys: Keys, found: Translation) -> None:
+    """Read `optim_args`: `name=value, …`, or a mapping."""
+    value = keys.take("optim_args")
+    if value is None:
+        return
+    pairs = value.items() if isinstance(value, dict) else (str(item).partition("=")[::2] for item in str(value).split(",") if item.strip())
+    names = Vocabulary(found)
+    for name, item in pairs:
+        path = names.path(str(name).strip())
+        if path.startswith("optimizer."):
+            found.set(path, scalar(item), f"optim_args: {name}")
+        else:
+            found.refuse(f"optim_args.{name}", item, "the optimizer has no such option here")
+
+
 def schedule(keys: Keys, found: Translation, *, key: str = "lr_scheduler_type") -> None:
     """Read the learning rate schedule; `constant` has a warm-up only if it says so."""
     name = keys.take(key)
@@ -105,7 +140,7 @@ def moments(keys: Keys, found: Translation, *, default_steps: int = 500) -> None
     keys.rename("evaluation_strategy", "eval_strategy")
     words = Vocabulary(found)
     for what in ("eval", "save", "logging"):
-        strategy, steps = keys.take(f"{what}_strategy"), keys.take(f"{what}_steps")
+        strategy, steps = keys.take(f"{what}_strategy"), number(keys, found, f"{what}_steps")
         if strategy in ("no", False):
             reason = "the last step is saved in any case, and earlier ones by time" if what == "save" else f"{what} is switched off"
             found.drop(f"{what}_strategy", strategy, reason)
@@ -134,88 +169,6 @@ def moments(keys: Keys, found: Translation, *, default_steps: int = 500) -> None
             found.set(f"{what}_steps", default_steps, f"{what}_strategy, with the default of {what}_steps")
 
 
-def deepspeed(value: Any, found: Translation, source: Source, *, origin: str = "deepspeed") -> None:
-    """Read DeepSpeed's configuration: a mapping, a file, or the name of a stage."""
-    if not is_on(value):
-        if value is not None:
-            found.drop(origin, value, "it is switched off")
-        return
-    file = source.file(value)
-    config = value if isinstance(value, dict) else _json(file.read_text(encoding="utf-8")) if file else None
-    if config is not None:
-        stage = (config.get("zero_optimization") or {}).get("stage", 0)
-        if stage == 0:
-            found.set("parallel.name", "ddp", f"{origin}, whose ZeRO stage is 0")
-            return
-        found.set("parallel.name", "deepspeed", origin)
-        found.set("parallel.config", value if isinstance(value, dict) else str(file), origin)
-        return
-    stage = _ZERO.search(str(value).rpartition("/")[2])
-    if stage and stage[1] != "0":
-        name = f"zero{stage[1]}{'-offload' if 'offload' in str(value) and stage[1] != '1' else ''}"
-        found.set("parallel.name", name, origin)
-        if str(value).endswith(".json"):
-            found.notes.append(f"{origin}: '{value}' is not here, so the stage is read from its name: parallel {name}")
-    elif stage:
-        found.set("parallel.name", "ddp", f"{origin}, whose ZeRO stage is 0")
-    else:
-        found.refuse(origin, value, "there is no such file, and its name has no ZeRO stage")
-
-
-def fsdp(keys: Keys, found: Translation) -> None:
-    """Read FSDP: the words of `fsdp`, and `fsdp_config` with or without the prefix `fsdp_` in its names."""
-    words, config = keys.take("fsdp"), keys.take("fsdp_config")
-    for key in ("fsdp_version", "fsdp_min_num_params"):
-        if key in keys:
-            found.drop(key, keys.take(key), "FSDP2 is used")
-    wrapped = keys.take("fsdp_transformer_layer_cls_to_wrap")
-    if wrapped is not None:
-        config = {**(config if isinstance(config, dict) else {}), "transformer_layer_cls_to_wrap": wrapped}
-    options = {str(key).removeprefix("fsdp_"): value for key, value in config.items()} if isinstance(config, dict) else {}
-    chosen = str(words or "").replace("[", " ").replace("]", " ").replace(",", " ").replace("'", " ").split()
-    if not chosen and not (is_on(words) or _names_a_sharding(options)):
-        for key, value in (("fsdp", words), ("fsdp_config", config)):
-            if value is not None:
-                found.drop(key, value, "it is switched off")
-        return
-    if "no_shard" in chosen:
-        found.set("parallel.name", "ddp", "fsdp: no_shard")
-        return
-    origin = "fsdp" if words else "fsdp_config"
-    found.set("parallel.name", "fsdp", origin)
-    if "offload" in chosen:
-        found.set("parallel.offload", True, "fsdp: offload")
-    if "shard_grad_op" in chosen:
-        found.set("parallel.reshard_after_forward", False, "fsdp: shard_grad_op")
-    if isinstance(config, str):
-        found.refuse("fsdp_config", config, "a file; write its contents into fsdp_config")
-    _fsdp_options(options, found)
-
-
-def _names_a_sharding(options: dict[str, Any]) -> bool:
-    return bool(options.keys() & _SHARDING)
-
-
-def _fsdp_options(options: dict[str, Any], found: Translation) -> None:
-    for key, value in options.items():
-        origin = f"fsdp_config.{key}"
-        if key == "transformer_layer_cls_to_wrap" and is_on(value):
-            found.set("parallel.wrap", [name.strip() for name in value.split(",")] if isinstance(value, str) else value, origin)
-        elif key in ("offload_params", "cpu_offload") and is_on(value):
-            found.set("parallel.offload", True, origin)
-        elif key == "reshard_after_forward" and value in (True, False):
-            found.set("parallel.reshard_after_forward", value, origin)
-        elif key in ("reshard_after_forward", "sharding_strategy"):
-            if value in ("SHARD_GRAD_OP", 2):
-                found.set("parallel.reshard_after_forward", False, origin)
-            else:
-                found.drop(origin, value, "weights are sharded again after the forward pass by default")
-        elif key == "activation_checkpointing" and is_on(value):
-            found.set("gradient_checkpointing", True, origin)
-        else:
-            found.drop(origin, value, "the strategy fsdp (FSDP2) does it by itself")
-
-
 def bits(number: Any, found: Translation, origin: str, *, adapter: bool = True) -> None:
     """Choose the weights in 4 or 8 bits while loading: the tuner qlora, or the quantizer bnb."""
     if number == 4 and adapter and found.value("tuner.name", "lora") == "lora":
@@ -233,6 +186,8 @@ def attention(key: str, value: Any, found: Translation) -> None:
         found.drop(key, value, "it is chosen by default")
     else:
         found.set("attention", _ATTENTION.get(str(value), str(value)), key)
+        if value == "xformers":
+            found.notes.append(f"{key}: sdpa of torch has the memory-efficient kernel of xFormers, with the same results")
 
 
 def other_code(keys: Keys, found: Translation) -> None:
@@ -269,11 +224,3 @@ def no_tuner_options(found: Translation) -> None:
         ]:
             setting = found.settings.pop(path)
             found.drop(setting.origin, setting.value, "no adapter is trained")
-
-
-def _json(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

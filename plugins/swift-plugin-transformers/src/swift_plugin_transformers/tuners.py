@@ -75,7 +75,7 @@ class FreezeTuner(WholeModelTuner):
     def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
         """Return whether `FreezeOptions` select the weight of that name."""
         options = self.options
-        selected = [*options.train, *_last_blocks(model, family, options.last_blocks)]
+        selected = [*options.train, *_blocks(model, family, options)]
         chosen = not selected and not options.train_regex
         chosen = chosen or any(starts_with(name, prefix) for prefix in selected) or _search(options.train_regex, name, "train_regex")
         frozen = any(starts_with(name, prefix) for prefix in options.freeze) or _search(options.freeze_regex, name, "freeze_regex")
@@ -108,19 +108,25 @@ def _search(pattern: str, name: str, field: str) -> bool:
         ) from None
 
 
-def _last_blocks(model: Module, family: ModelFamily, count: int) -> list[str]:
-    if not count:
+def _blocks(model: Module, family: ModelFamily, options: FreezeOptions) -> list[str]:
+    """Return the names of the decoder blocks that `last_blocks`, `first_blocks` and `spread_blocks` select."""
+    counts = {name: getattr(options, name) for name in ("last_blocks", "first_blocks", "spread_blocks")}
+    asked = max(counts, key=lambda name: counts[name])
+    if not counts[asked]:
         return []
     try:
         blocks = len(list(model.get_submodule(family.blocks).children())) if family.blocks else 0
     except AttributeError:
         blocks = 0
-    if count > blocks:
+    if counts[asked] > blocks:
         problem = f"the model has only {blocks} blocks" if blocks else f"the family '{family.name}' does not declare its decoder blocks"
-        raise UsageError(
-            problem,
-            code="TUNER-025",
-            where="tuner.last_blocks",
-            hint="Select the weights with tuner.train instead." if not blocks else f"Use at most {blocks}.",
-        )
-    return [f"{family.blocks}.{index}" for index in range(blocks - count, blocks)]
+        hint = "Select the weights with tuner.train instead." if not blocks else f"Use at most {blocks}."
+        raise UsageError(problem, code="TUNER-025", where=f"tuner.{asked}", hint=hint)
+    spread = options.spread_blocks
+    if spread and blocks % spread:
+        divisors = ", ".join(str(number) for number in range(1, blocks + 1) if blocks % number == 0)
+        message = f"{spread} blocks can't be spread evenly over the model's {blocks}"
+        raise UsageError(message, code="TUNER-029", where="tuner.spread_blocks", hint=f"Choose one of: {divisors}.")
+    last = range(blocks - options.last_blocks, blocks)
+    evenly = range(blocks // spread - 1, blocks, blocks // spread) if spread else ()
+    return [f"{family.blocks}.{index}" for index in sorted({*range(options.first_blocks), *evenly, *last})]

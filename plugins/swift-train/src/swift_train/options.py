@@ -89,10 +89,9 @@ class TrainOptions(Options):
     shuffle: bool = option(True, "Shuffle the rows each epoch.", also=("train_dataloader_shuffle",))
     validation_ratio: float = option(
         0.0,
-        "Fraction of the rows held out for validation, if no validation set is given.",
+        "Fraction of the rows, or number of rows, held out for validation, if no validation set is given.",
         ge=0,
-        lt=1,
-        also=("split_dataset_ratio", "val_size"),
+        also=("split_dataset_ratio", "val_size", "val_set_size"),
     )
     eval_strategy: Literal["steps", "epoch", "no"] = option(
         "steps",
@@ -168,6 +167,14 @@ class TrainOptions(Options):
         """Refuse a part of a step."""
         if value and value > 1 and value != int(value):
             raise ValueError("a number of steps must be whole; a fraction of all steps is below 1")
+        return value
+
+    @field_validator("validation_ratio")
+    @classmethod
+    def _share_or_count(cls, value: float) -> float:
+        """Refuse a part of a row."""
+        if value > 1 and value != int(value):
+            raise ValueError("a number of rows must be whole; a fraction of them is below 1")
         return value
 
     @model_validator(mode="after")

@@ -117,10 +117,10 @@ class Samples:
         """Split by rows, at random by `seed`.
 
         Returns:
-            The training samples, and the samples of about `ratio` of the rows (at least one), to hold out.
+            The training samples, and the samples of about `ratio` of the rows (at least one), or of `ratio` rows from 1 on, to hold out.
 
         Raises:
-            UsageError: there are fewer than two rows.
+            UsageError: there are fewer than two rows, or no more than are to be held out.
         """
         files = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(store.meta["files"]) for store in self.stores])])
         file = np.concatenate([store.files + files[number] for number, store in enumerate(self.stores)])
@@ -136,7 +136,10 @@ class Samples:
                 where="validation_ratio",
                 hint="Provide more rows, or set it to 0.",
             )
-        count = min(max(1, round(rows * ratio)), rows - 1)
+        if ratio >= rows:
+            message = f"{ratio:.0f} of {rows} rows can't be held out"
+            raise UsageError(message, code="TRAIN-160", where="validation_ratio", hint=f"Use at most {rows - 1}, or a share below 1.")
+        count = int(ratio) if ratio >= 1 else min(max(1, round(rows * ratio)), rows - 1)
         held = np.zeros(rows, np.bool_)
         held[np.random.default_rng(seed).permutation(rows)[:count]] = True
         held_out = held[number_of.reshape(-1)]

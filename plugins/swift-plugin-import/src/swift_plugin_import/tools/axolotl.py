@@ -5,21 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from swift_plugin_import import shared
+from swift_plugin_import import parallel, rollouts, shared
 from swift_plugin_import.importer import TableImporter
 from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
-from swift_plugin_import.tools import axolotl_rows, training_arguments
+from swift_plugin_import.tools import axolotl_model, axolotl_rows, training_arguments
 from swift_plugin_import.trackers import trackers
 from swift_plugin_import.translation import Translation
 
 _SPEED = re.compile(r"liger|cut_cross_entropy|kernels|SwanLabPlugin", re.IGNORECASE)
-_ATTENTION = {
-    "flash_attention": "flash_attention_2",
-    "sdp_attention": "sdpa",
-    "eager_attention": "eager",
-    "flex_attention": "flex_attention",
-}
+_EAFT_TOKENS = 20
 
 
 class Axolotl(TableImporter):
@@ -37,17 +32,29 @@ class Axolotl(TableImporter):
     def arrange(self, keys: Keys, found: Translation, source: Source) -> None:
         """Choose verb and tuner, and read rows, batches, attention, parallelism and special tokens."""
         task = keys.take("rl")
-        if keys.take("reward_model"):
+        if is_on(keys.take("reward_model")):
             task = "reward"
+        if is_on(keys.take("process_reward_model")):
+            task = "prm"
+        if task in ("grpo", "gdpo"):
+            keys.spread("trl")
+            keys.spread("vllm")
         found.verb = self.verb(str(task)) if task else "sft"
         if task == "ipo":
             found.verb = "dpo"
             found.set("loss_type", ["ipo"], "rl: ipo")
         elif task == "simpo":
             found.set("loss_type", "simpo", "rl: simpo")
-        elif task:
+        elif task and found.verb == task:
             found.drop("rl", task, f"it is swift {found.verb}")
+        labels = keys.take("num_labels")
+        if labels is not None and task == "reward" and labels == 1:
+            found.drop("num_labels", labels, "a reward model has one score")
+        elif labels is not None:
+            found.refuse("num_labels", labels, "classifiers are trained by swift seq-cls")
         axolotl_rows.arrange(keys, found)
+        if found.verb in rollouts.VERBS:
+            rollouts.arrange(keys, found)
         self._tuner(keys, found)
         self._batches(keys, found)
         shared.optimizer(keys, found, key="optimizer")
@@ -55,9 +62,12 @@ class Axolotl(TableImporter):
         shared.length_of_run(keys, found, epochs="num_epochs")
         keys.rename("load_best_model", "load_best_model_at_end")
         self._moments(keys, found)
-        self._attention(keys, found)
-        self._parallel(keys, found, source)
-        self._tokens(keys, found)
+        axolotl_model.attention(keys, found)
+        axolotl_model.distribution(keys, found, source)
+        parallel.ray(keys, found)
+        axolotl_model.model(keys, found)
+        self._losses(keys, found)
+        axolotl_model.tokens(keys, found)
         self._excess(keys, found)
         self._plugins(keys, found)
         self._callbacks(keys, found)
@@ -115,12 +125,21 @@ class Axolotl(TableImporter):
         if regexes := keys.take("unfrozen_parameters"):
             found.set("tuner.name", "freeze", "unfrozen_parameters")
             found.set("tuner.train_regex", "|".join(f"(?:{regex})" for regex in regexes), "unfrozen_parameters")
+            for key in [key for key in keys.left() if key.startswith(("lora_", "peft_", "loraplus_"))]:
+                found.drop(key, keys.take(key), "no adapter is trained: unfrozen_parameters chooses the weights")
         if directory := keys.take("lora_model_dir"):
             found.set("adapter", [directory], "lora_model_dir")
+        axolotl_model.quantization(keys, found)
+        frozen = keys.take("freeze_mm_modules")
+        if is_on(frozen) and found.value("tuner.name") != "freeze":
+            found.set("tuner.freeze_vit", True, "freeze_mm_modules")
+            found.set("tuner.freeze_aligner", True, "freeze_mm_modules")
+        elif frozen is not None:
+            found.drop("freeze_mm_modules", frozen, "unfrozen_parameters chooses the weights" if frozen else "it is switched off")
 
     def _batches(self, keys: Keys, found: Translation) -> None:
         total, micro = keys.take("batch_size"), keys.get("micro_batch_size", 1)
-        if total is None:
+        if not isinstance(total, int) or not isinstance(micro, int) or micro < 1:
             return
         if "gradient_accumulation_steps" in keys:
             found.drop("batch_size", total, "gradient_accumulation_steps overrides it")
@@ -136,69 +155,20 @@ class Axolotl(TableImporter):
                 found.drop(key, keys.take(key), "nothing is held out")
         shared.moments(keys, found)
 
-    def _attention(self, keys: Keys, found: Translation) -> None:
-        for key, name in _ATTENTION.items():
-            shared.switch(keys, found, key, "attention", name)
-        for key in ("xformers_attention", "sage_attention", "s2_attention"):
-            value = keys.take(key)
-            if is_on(value):
-                found.refuse(key, value, "there is no such attention implementation here")
-            elif value is not None:
-                found.drop(key, value, "it is switched off")
-        if "attn_implementation" in keys:
-            value = keys.take("attn_implementation")
-            if value in ("xformers", "sage"):
-                found.refuse("attn_implementation", value, "there is no such attention implementation here")
-            else:
-                shared.attention("attn_implementation", value, found)
-
-    def _parallel(self, keys: Keys, found: Translation, source: Source) -> None:
-        shared.fsdp(keys, found)
-        if "deepspeed" in keys:
-            shared.deepspeed(keys.take("deepspeed"), found, source)
-        keys.rename("sequence_parallel_degree", "context_parallel_size")
-        for key, option in (("context_parallel_size", "context"), ("tensor_parallel_size", "tensor"), ("dp_replicate_size", "data")):
-            size = keys.take(key)
-            if size is not None and size > 1 and found.value("parallel.name", "mesh") == "mesh":
-                found.set("parallel.name", "mesh", key)
-                found.set(f"parallel.{option}", size, key)
-                found.notes.append(f"{key}: the number of processes, a multiple of {size}, is given with --processes")
-            elif size is not None and size > 1:
-                found.refuse(key, size, f"the strategy {found.value('parallel.name')} has no such dimension")
-            elif size is not None:
-                found.drop(key, size, "one process is the default")
-        shard = keys.take("dp_shard_size")
-        if shard is not None and found.value("parallel.name", "fsdp") == "fsdp":
-            found.set("parallel.name", "fsdp", "dp_shard_size")
-            found.set("parallel.shard_size", shard, "dp_shard_size")
-        elif shard is not None:
-            found.refuse("dp_shard_size", shard, "the mesh has no dimension that shards weights")
-
-    def _tokens(self, keys: Keys, found: Translation) -> None:
-        for name, token in (keys.take("special_tokens") or {}).items():
-            if name == "pad_token":
-                found.drop("special_tokens.pad_token", token, "padding is masked, whichever token it is")
-            elif name == "eos_token":
-                found.drop(f"special_tokens.{name}", token, "answers are trained through the end-of-turn token of the chat template")
-            elif name in ("bos_token", "unk_token"):
-                found.drop(f"special_tokens.{name}", token, "the chat template and the tokenizer of the checkpoint are used")
-            else:
-                found.refuse(f"special_tokens.{name}", token, "the special tokens of the checkpoint are used")
-        template = keys.take("chat_template")
-        if template in (None, "tokenizer_default"):
-            if template:
-                found.drop("chat_template", template, "the chat template of the checkpoint is the default")
-        elif template == "jinja" or keys.get("chat_template_jinja"):
-            code = keys.take("chat_template_jinja")
-            found.refuse("chat_template_jinja", code, "write it to a file and give its path: chat_template: FILE.jinja")
-        elif str(template).endswith(".jinja"):
-            found.set("chat_template", str(template), "chat_template")
-        else:
-            name = str(template).removeprefix("tokenizer_default_fallback_")
-            found.drop("chat_template", template, "the chat template of the checkpoint is used")
-            found.notes.append(
-                f"chat_template: if the checkpoint has no template of its own, give one like '{name}' as a file: chat_template"
-            )
+    def _losses(self, keys: Keys, found: Translation) -> None:
+        """Read losses other than the cross entropy, and the order of the rows."""
+        shared.switch(keys, found, "use_eaft", "loss_type", "eaft")
+        shared.switch(keys, found, "use_dynamic_finetuning", "loss_type", "dft")
+        if found.value("loss_type") != "eaft":
+            for key in ("eaft_alpha", "eaft_k"):
+                if key in keys:
+                    found.drop(key, keys.take(key), "the loss is another one")
+        top = keys.take("eaft_k")
+        if top == _EAFT_TOKENS:
+            found.drop("eaft_k", top, "it is the number used here")
+        elif top is not None:
+            found.refuse("eaft_k", top, f"the entropy of the {_EAFT_TOKENS} most probable tokens is used")
+        shared.switch(keys, found, "curriculum_sampling", "shuffle", False)
 
     def _excess(self, keys: Keys, found: Translation) -> None:
         value = keys.take("excess_length_strategy")
@@ -209,7 +179,7 @@ class Axolotl(TableImporter):
             found.refuse("excess_length_strategy", value, "there are drop, truncate and raise")
 
     def _plugins(self, keys: Keys, found: Translation) -> None:
-        for plugin in keys.take("plugins") or ():
+        for plugin in axolotl_rows.listed(keys.take("plugins") or ()):
             if _SPEED.search(str(plugin)):
                 found.drop("plugins", plugin, "speed only")
             else:

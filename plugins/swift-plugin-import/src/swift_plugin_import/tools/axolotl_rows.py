@@ -36,9 +36,26 @@ _TYPES: dict[str, dict[str, str]] = {
     "chat_template.argilla": {},
     "chat_template.argilla_chat": {},
 }
+_TYPES |= {  # styles of a prompt: the columns are those of alpaca
+    name: columns
+    for names, columns in (
+        (("explainchoice", "concisechoice", "gpt4all_chat", "alpaca_instruct", "alpaca:chat", "orcamini", "reflection"), {}),
+        (("jeopardy",), {"question": "instruction", "answer": "output", "category": "input"}),
+        (("summarizetldr",), {"article": "input", "summary": "output"}),
+        (("context_qa", "context_qa.load_v1"), {"question": "instruction", "context": "input", "answer": "output"}),
+        (("alpaca_chat.load_concise", "sharegpt.load_role", "sharegpt_simple", "sharegpt.load_multirole", "passthrough"), {}),
+        (("user_defined.default", "user_defined"), {}),
+        (("chatml.argilla_chat", "llama3.argilla_chat", "llama3.prompt_pairs", "zephyr.nectar", "chatml.ultra", "llama3.ultra"), {}),
+        (("bradley_terry.chat_template", "bradley_terry.chat_template.default"), {"input": "prompt"}),
+        (("bradley_terry.llama3", "bradley_terry.chatml"), {"input": "prompt"}),
+    )
+    for name in names
+}
+_KTO = {"completion": "completion", "label": "label"}
 _FIELDS = {
     "field_instruction": "instruction", "field_input": "input", "field_output": "output", "field_system": "system", "field_tools": "tools",
     "field_chosen": "chosen", "field_rejected": "rejected", "field_prompt": "prompt",
+    "field_completion": "completion", "field_label": "label",
 }  # fmt: skip
 _NO_EFFECT = {
     "ds_type": "the file says its format",
@@ -55,6 +72,7 @@ _NO_EFFECT = {
     "no_input_format": "",
     "lfs": "",
 }
+_THINKING = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts", "think")
 _ASSISTANT = {"assistant", "gpt", "model", "chatgpt"}
 _ROLES = {"tool", "system", "user", "assistant"}
 _EVERY_TURN = ("turn", "all", None)
@@ -62,14 +80,14 @@ _EVERY_TURN = ("turn", "all", None)
 
 def arrange(keys: Keys, found: Translation) -> None:
     """Read the data sets and the split, and choose `pretrain` if all of them are plain text."""
-    training, validation = keys.take("datasets") or [], keys.take("test_datasets") or []
+    training, validation = listed(keys.take("datasets") or []), listed(keys.take("test_datasets") or [])
     pretraining = keys.take("pretraining_dataset")
     if pretraining:
         _pretraining(pretraining, keys, found)
     elif training and found.verb == "sft" and all(_type(item).startswith("completion") for item in training):
         found.verb = "pretrain"
     for items, path, origin in ((training, "dataset", "datasets"), (validation, "val_dataset", "test_datasets")):
-        chosen = [_dataset(item, found, f"{origin}.{index}") for index, item in enumerate(_listed(items))]
+        chosen = [_dataset(item, found, f"{origin}.{index}") for index, item in enumerate(items)]
         if chosen:
             found.set(path, chosen, origin)
     _split(keys, found)
@@ -83,7 +101,7 @@ def arrange(keys: Keys, found: Translation) -> None:
 
 def _pretraining(value: Any, keys: Keys, found: Translation) -> None:
     found.verb = "pretrain"
-    items = _listed([{"path": value}] if isinstance(value, str) else value)
+    items = listed([{"path": value}] if isinstance(value, str) else value)
     mappings = [{"path": item} if isinstance(item, str) else item for item in items]
     chosen = [_dataset({"type": "completion", **item}, found, "pretraining_dataset") for item in mappings]
     found.set("dataset", chosen, "pretraining_dataset")
@@ -98,14 +116,17 @@ def _split(keys: Keys, found: Translation) -> None:
             found.refuse("val_set_size", size, "a stream has no share to hold out; name a data set: test_datasets")
         else:
             found.set("validation_ratio", size, "val_set_size")
+    elif isinstance(size, int) and size > 0:
+        found.set("validation_ratio", size, "val_set_size")
     elif is_on(size):
-        found.refuse("val_set_size", size, "a number of rows; give a share between 0 and 1")
+        found.refuse("val_set_size", size, "must be a number of rows, or a share below 1")
     elif size is not None:
         found.drop("val_set_size", size, "nothing is held out by default")
 
 
-def _listed(items: Any) -> list[Any]:
-    return list(items) if isinstance(items, list) else [items]
+def listed(items: Any) -> list[Any]:
+    """Return a list, or a list of the one item."""
+    return list(items) if isinstance(items, list | tuple) else [items]
 
 
 def _type(item: Any) -> str:
@@ -125,13 +146,15 @@ def _dataset(item: Any, found: Translation, origin: str) -> Any:
         if isinstance(files, list) and len(files) > 1:
             found.refuse(f"{origin}.data_files", files[1:], "each file is a data set of its own")
     elif files:
-        found.refuse(f"{origin}.data_files", files, "name the files themselves, or the repository")
+        chosen["files"] = [str(file) for file in listed(files)]
     if name := rest.pop("name", None):
         chosen["subset"] = str(name)
     if (split := rest.pop("split", "train")) != "train":
         chosen["split"] = split
     if revision := rest.pop("revision", None):
         chosen["name"] = f"hf:{chosen['name']}@{revision}"
+    elif "files" in chosen and "/" in chosen["name"] and not chosen["name"].startswith((".", "/")):
+        chosen["name"] = f"hf:{chosen['name']}"
     columns = _columns(rest, found, origin)
     if columns:
         chosen["columns"] = columns
@@ -185,13 +208,20 @@ def _messages(rest: dict[str, Any], found: Translation, origin: str) -> None:
             found.refuse(f"{origin}.message_property_mappings.{name}", value, "messages have role and content, or from and value")
     roles = dict(found.value("data.roles", {}))
     for ours, theirs in (rest.pop("roles", None) or {}).items():
-        for name in _listed(theirs):
+        for name in listed(theirs):
             if ours in _ROLES and name not in (ours, "human", "gpt"):
                 roles[str(name)] = ours
     if roles:
         found.set("data.roles", roles, f"{origin}.roles")
+    if (thinking := rest.pop("field_thinking", None)) is not None:
+        if thinking in _THINKING:
+            found.drop(f"{origin}.field_thinking", thinking, "reasoning is read from this field of a message")
+        else:
+            found.refuse(f"{origin}.field_thinking", thinking, f"reasoning is in a field named {', '.join(_THINKING)}")
+    if (name := rest.pop("template_thinking_key", None)) is not None:
+        found.drop(f"{origin}.template_thinking_key", name, "the chat template is given the reasoning under the names it reads")
     trained = rest.pop("roles_to_train", None)
-    if trained is not None and set(_listed(trained)) - _ASSISTANT:
+    if trained is not None and set(listed(trained)) - _ASSISTANT:
         found.refuse(f"{origin}.roles_to_train", trained, "the assistant's turns are supervised, or every turn: mask: {turns: everything}")
     eos = rest.pop("train_on_eos", None)
     if eos == "last" or eos not in _EVERY_TURN:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from swift_plugin_import import shared
+from swift_plugin_import import parallel, shared
 from swift_plugin_import.importer import TableImporter
 from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
-from swift_plugin_import.tools import training_arguments
+from swift_plugin_import.tools import llama_factory_inference, llama_factory_newer, training_arguments
 from swift_plugin_import.tools.dataset_info import Registered, split_names
 from swift_plugin_import.trackers import trackers
 from swift_plugin_import.translation import Translation, is_secret
-from swift_plugin_import.vocabulary import Vocabulary
 
 _PROGRAMS = ("llamafactory-cli", "lmf")
 _LOSSES = {"ipo": "ipo", "hinge": "hinge", "sigmoid": "sigmoid", "robust": "robust", "bco_pair": "bco_pair", "apo_zero": "apo_zero"}
-_BACKENDS = {"huggingface": "transformers", "hf": "transformers", "vllm": "vllm", "sglang": "sglang"}
-_TARGETS = {"all": "all-linear"}
-_PEFT = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "targets", "modules_to_save": "modules_to_save"}
 _NO_THINKING = "_nothink"
+_PARTS = {
+    "freeze_vision_tower": "tuner.freeze_vit", "freeze_multi_modal_projector": "tuner.freeze_aligner",
+    "freeze_language_model": "tuner.freeze_llm",
+}  # fmt: skip
 
 
 class LlamaFactory(TableImporter):
@@ -57,6 +57,8 @@ class LlamaFactory(TableImporter):
         own = super().defaults(found)
         if found.verb == "pretrain":
             own["truncation"] = "split"
+        if found.verb == "reward":
+            own.pop("truncation", None)  # scores are read at the last token, which is never cut
         if found.value("tuner.name") in ("lora", "qlora", "dora", "rslora", "pissa", "loraplus"):
             return {**own, "tuner.alpha": 2 * found.value("tuner.rank", own["tuner.rank"])}
         return {path: value for path, value in own.items() if not path.startswith("tuner.")}
@@ -65,7 +67,7 @@ class LlamaFactory(TableImporter):
         """Choose the verb and the tuner, and read data sets, template, quantization and batches."""
         found.verb = self._verb(keys, found)
         if found.verb in ("merge", "infer", "export", "quantize"):
-            self._without_training(keys, found)
+            llama_factory_inference.arrange(keys, found, source)
             return
         for key in ("max_new_tokens", "temperature", "top_p", "do_sample"):
             if key in keys:
@@ -76,8 +78,10 @@ class LlamaFactory(TableImporter):
         elif strategy is not None:
             found.drop("batching_strategy", strategy, "rows are batched without padding where the model allows it")
         self._tuner(keys, found)
-        self._newer(keys, found, source)
+        llama_factory_newer.arrange(keys, found, source)
         self._batches(keys, found)
+        parallel.megatron(keys, found)
+        parallel.ray(keys, found)
         training_arguments.arrange(keys, found, source)
         registered = Registered(source, str(keys.take("dataset_dir", "data")))
         limit = keys.take("max_samples")
@@ -86,6 +90,9 @@ class LlamaFactory(TableImporter):
                 registered.place(split_names(keys.take(key)), path, found, limit=limit, origin=key)
         if "flash_attn" in keys:
             shared.attention("flash_attn", keys.take("flash_attn"), found)
+        if is_on(keys.take("pure_bf16")):
+            found.set("dtype", "bfloat16", "pure_bf16")
+            found.notes.append("pure_bf16: weights that learn are kept in float32, which is more exact and takes more memory")
         self._validation(keys, found)
         self._masks(keys, found)
         self._template(keys, found)
@@ -105,6 +112,8 @@ class LlamaFactory(TableImporter):
             if "export_quantization_bit" in keys:
                 return "quantize"
             return "merge" if "adapter_name_or_path" in keys else "export"
+        if is_on(keys.get("do_predict")) and not is_on(train) and ("eval_dataset" in keys or "dataset" in keys):
+            return "infer"
         if ("infer_backend" in keys or keys.get("sample_backend")) and not (train or stage or "train_dataset" in keys):
             return "infer"
         verb = self.verb(str(stage or "sft"))
@@ -112,30 +121,6 @@ class LlamaFactory(TableImporter):
             loss = keys.get("pref_loss", "sigmoid")
             return {"orpo": "orpo", "simpo": "cpo"}.get(str(loss), "dpo")
         return verb
-
-    def _without_training(self, keys: Keys, found: Translation) -> None:
-        adapters = split_names(keys.take("adapter_name_or_path"))
-        if adapters:
-            found.set("adapter", adapters, "adapter_name_or_path")
-        for key in ("template", "finetuning_type"):
-            if key in keys:
-                found.drop(key, keys.take(key), "it is read from the checkpoint")
-        backend = keys.take("infer_backend", keys.take("sample_backend"))
-        if backend is not None and found.verb == "infer":
-            found.set("backend.name", _BACKENDS.get(str(backend), str(backend)), "infer_backend")
-        if found.verb == "quantize":
-            found.set("quantizer.name", "gptq", "export_quantization_bit")
-            found.set("bits", keys.take("export_quantization_bit"), "export_quantization_bit")
-            if dataset := keys.take("export_quantization_dataset"):
-                found.set("dataset", split_names(dataset), "export_quantization_dataset")
-        if found.verb == "export":
-            found.set("exporter.name", "safetensors", "export_dir")
-        peft = keys.take("peft_config")
-        if isinstance(peft, dict):
-            found.refuse("peft_config", peft, "name the adapter with adapter_name_or_path")
-        shared.other_code(keys, found)
-        if "flash_attn" in keys:
-            found.drop("flash_attn", keys.take("flash_attn"), "the backend chooses it")
 
     def _tuner(self, keys: Keys, found: Translation) -> None:
         name = str(keys.take("finetuning_type", "lora"))
@@ -148,10 +133,13 @@ class LlamaFactory(TableImporter):
         for key in ("lora_target", "oft_target"):
             if key in keys:
                 targets = keys.take(key)
-                found.set("tuner.targets", _TARGETS.get(str(targets), split_names(targets)), key)
+                found.set("tuner.targets", "all-linear" if targets == "all" else split_names(targets), key)
         layers = keys.take("freeze_trainable_layers", 2 if name == "freeze" else None)
-        if name == "freeze" and layers is not None and layers > 0:
-            found.set("tuner.last_blocks", layers, "freeze_trainable_layers")
+        pro = is_on(keys.take("use_llama_pro"))
+        if name == "freeze" and isinstance(layers, int) and layers > 0:
+            found.set("tuner.spread_blocks" if pro else "tuner.last_blocks", layers, "freeze_trainable_layers" + ", use_llama_pro" * pro)
+        elif layers is not None and name != "freeze":
+            found.drop("freeze_trainable_layers", layers, "finetuning_type is not freeze")
         elif layers is not None:
             found.refuse("freeze_trainable_layers", layers, "the last blocks can be trained, not the first ones")
         for key in ("freeze_trainable_modules", "freeze_extra_modules"):
@@ -167,6 +155,7 @@ class LlamaFactory(TableImporter):
         if adapters := split_names(keys.take("adapter_name_or_path")):
             found.set("adapter", adapters, "adapter_name_or_path")
         self._quantization(keys, found)
+        _parts(keys, found)
 
     def _quantization(self, keys: Keys, found: Translation) -> None:
         bits, method = keys.take("quantization_bit"), str(keys.take("quantization_method", "bnb"))
@@ -176,50 +165,18 @@ class LlamaFactory(TableImporter):
                     found.drop(key, keys.take(key), "nothing is quantized")
         elif method.lower() in ("bnb", "bitsandbytes", "4", "3"):
             shared.bits(bits, found, "quantization_bit")
-            if bits != 4 or found.value("quantizer.name") is None:
-                for key in ("double_quantization", "quantization_type"):
-                    if key in keys and keys.get(key) in (True, "nf4"):
-                        found.drop(key, keys.take(key), "it is the default of 4-bit weights")
+            for key in ("double_quantization", "quantization_type"):
+                if key in keys and (bits != 4 or keys.get(key) in (True, "nf4")):
+                    found.drop(key, keys.take(key), "it is the default of 4-bit weights" if bits == 4 else "weights have 8 bits")
+                elif key in keys:
+                    found.set("quantizer.name", "bnb", "quantization_bit")
         else:
             found.refuse("quantization_method", method, "weights are quantized by bitsandbytes while loading")
-
-    def _newer(self, keys: Keys, found: Translation, source: Source) -> None:
-        """Read the groups of the newer files: peft_config, quant_config, dist_config."""
-        peft, quant, dist = keys.take("peft_config"), keys.take("quant_config"), keys.take("dist_config")
-        if isinstance(peft, dict):
-            names = _PEFT
-            for key, value in peft.items():
-                if key in ("name", "mode"):
-                    found.set("tuner.name", "lora" if value == "default" else value, f"peft_config.{key}")
-                elif key in names:
-                    found.set(f"tuner.{names[key]}", _TARGETS.get(str(value), value), f"peft_config.{key}")
-                elif key in ("export_dir", "infer_dtype"):
-                    found.drop(f"peft_config.{key}", value, "merge the adapter afterwards: swift merge")
-                else:
-                    found.refuse(f"peft_config.{key}", value, "no such key is known")
-        elif ("train_dataset" in keys or dist is not None) and found.settings["tuner.name"].origin.startswith("default"):
-            found.set("tuner.name", "full", "no peft_config")
-        if isinstance(quant, dict):
-            shared.bits(quant.get("quantization_bit"), found, "quant_config.quantization_bit")
-        if isinstance(dist, dict):
-            self._distribution(dist, found, source)
-
-    def _distribution(self, dist: dict[str, Any], found: Translation, source: Source) -> None:
-        name = str(dist.get("name", ""))
-        if name == "deepspeed":
-            shared.deepspeed(dist.get("config_file"), found, source, origin="dist_config.config_file")
-        elif Vocabulary(found).offers("parallel", name):
-            found.set("parallel.name", name, "dist_config.name")
-        else:
-            found.refuse("dist_config.name", name, "there is no such parallel strategy here")
-        for key, value in dist.items():
-            if key not in ("name", "config_file"):
-                found.drop(f"dist_config.{key}", value, "the parallel strategy chooses it")
 
     def _batches(self, keys: Keys, found: Translation) -> None:
         total, micro = keys.take("global_batch_size"), keys.get("micro_batch_size", 1)
         processes = keys.get("nproc_per_node", 1)
-        if total is None:
+        if not isinstance(total, int) or not isinstance(micro, int) or not isinstance(processes, int):
             return
         if total % (micro * processes) == 0:
             origin = f"global_batch_size {total} = {micro} × {processes} × accumulation"
@@ -230,15 +187,13 @@ class LlamaFactory(TableImporter):
             found.refuse("global_batch_size", total, f"micro_batch_size {micro} × {processes} processes do not divide it")
 
     def _validation(self, keys: Keys, found: Translation) -> None:
-        size = keys.take("val_size")
+        size = shared.number(keys, found, "val_size")
         if size is None:
             return
-        if 0 < size < 1:
+        if size > 0:
             found.set("validation_ratio", size, "val_size")
-        elif size == 0:
-            found.drop("val_size", size, "nothing is held out by default")
         else:
-            found.refuse("val_size", size, "a number of rows; give a share between 0 and 1")
+            found.drop("val_size", size, "nothing is held out by default")
 
     def _masks(self, keys: Keys, found: Translation) -> None:
         for key, turns in (("train_on_prompt", "everything"), ("mask_history", "last")):
@@ -271,3 +226,15 @@ class LlamaFactory(TableImporter):
             found.drop("pref_loss", loss, "it is what swift orpo does")
         else:
             found.refuse("pref_loss", loss, "there is no such loss here")
+
+
+def _parts(keys: Keys, found: Translation) -> None:
+    """Read which parts of a vision-language model are frozen; LLaMA-Factory freezes the first two unless the file says otherwise."""
+    for key, path in _PARTS.items():
+        value = keys.take(key)
+        if value is None:
+            continue
+        if found.value("tuner.name") in ("full", "lora", "qlora", "dora"):
+            found.set(path, is_on(value), key)
+        else:
+            found.drop(key, value, "the tuner decides which weights learn")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from swift_plugin_import import shared
+from swift_plugin_import import parallel, shared
 from swift_plugin_import.importer import TableImporter
 from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
@@ -33,6 +33,7 @@ class TrainingArguments(TableImporter):
 def arrange(keys: Keys, found: Translation, source: Source) -> None:
     """Read the TrainingArguments that depend on others."""
     shared.optimizer(keys, found)
+    shared.optimizer_arguments(keys, found)
     shared.schedule(keys, found)
     shared.length_of_run(keys, found)
     shared.precision(keys, found)
@@ -40,16 +41,30 @@ def arrange(keys: Keys, found: Translation, source: Source) -> None:
     shared.checkpointing(keys, found)
     shared.resuming(keys, found)
     shared.other_code(keys, found)
-    shared.fsdp(keys, found)
+    parallel.fsdp(keys, found)
     if "deepspeed" in keys:
-        shared.deepspeed(keys.take("deepspeed"), found, source)
+        parallel.deepspeed(keys.take("deepspeed"), found, source)
     _seeds(keys, found)
     _reports(keys, found)
-    limit = keys.take("save_total_limit")
+    _order(keys, found)
+    for key in ("use_cpu", "no_cuda"):
+        shared.switch(keys, found, key, "device", "cpu")
+    limit = shared.number(keys, found, "save_total_limit")
     if limit is not None and limit > 0:
-        found.set("save_total_limit", limit, "save_total_limit")
+        found.set("save_total_limit", int(limit), "save_total_limit")
     elif limit is not None:
         found.drop("save_total_limit", limit, "it is switched off")
+
+
+def _order(keys: Keys, found: Translation) -> None:
+    """Read the order of the rows."""
+    value = keys.take("train_sampling_strategy")
+    if value == "group_by_length":
+        found.set("group_by_length", True, "train_sampling_strategy")
+    elif value == "sequential":
+        found.set("shuffle", False, "train_sampling_strategy")
+    elif value is not None:
+        found.drop("train_sampling_strategy", value, "rows are shuffled in each epoch")
 
 
 def _seeds(keys: Keys, found: Translation) -> None:

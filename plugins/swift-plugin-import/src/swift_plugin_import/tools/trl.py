@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar
 
-from swift_plugin_import import shared
+from swift_plugin_import import parallel, rollouts, shared
 from swift_plugin_import.importer import TableImporter
 from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.shell import Command
@@ -49,8 +49,13 @@ class Trl(TableImporter):
             own |= {"tuner.rank": 16, "tuner.alpha": 32, "tuner.dropout": 0.05}
         if found.verb != "sft":
             own |= {"learning_rate": 1e-6}
-        if found.verb in ("reward", "rm", "seq-cls"):
-            own.pop("truncation", None)  # scores are read at the last token, which is never cut
+        if found.verb in ("reward", "rm", "seq-cls", *rollouts.VERBS):
+            own.pop("truncation", None)  # prompts, and rows whose score is read at the last token, are never cut there
+        if found.verb in rollouts.VERBS:
+            own.pop("max_length", None)
+            own |= {"max_completion_length": 512}
+            if found.value("rollout.name") == "vllm":
+                own |= {"importance_sampling_correction": "sequence_mask", "importance_sampling_max": 3.0}
         return own
 
     def arrange(self, keys: Keys, found: Translation, source: Source) -> None:
@@ -62,6 +67,8 @@ class Trl(TableImporter):
             found.set("loss_type", loss if found.verb != "dpo" or isinstance(loss, list) else [loss], "loss_type")
         elif keys.get("loss_type") == "nll":
             found.drop("loss_type", keys.take("loss_type"), "it is the default")
+        if found.verb in rollouts.VERBS:
+            rollouts.arrange(keys, found)
         self._tuner(keys, found)
         self._rows(keys, found)
         self._masks(keys, found)
@@ -179,9 +186,9 @@ class Trl(TableImporter):
         kind = str(config.get("distributed_type", "") or name).lower()
         if "deepspeed" in kind or "zero" in kind:
             stage = (config.get("deepspeed_config") or {}).get("zero_stage")
-            shared.deepspeed(f"zero{stage}" if stage is not None else name, found, source, origin=key)
+            parallel.deepspeed(f"zero{stage}" if stage is not None else name, found, source, origin=key)
         elif "fsdp" in kind:
-            shared.fsdp(Keys({"fsdp": "full_shard", "fsdp_config": config.get("fsdp_config") or {}}), found)
+            parallel.fsdp(Keys({"fsdp": "full_shard", "fsdp_config": config.get("fsdp_config") or {}}), found)
         elif kind in ("multi_gpu", "no", "single_gpu"):
             found.drop(key, value, "data parallelism is the default")
         else:
