@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from swift_rollouts.rewards.choices import RewardChoice, reward_choices
 from swift_rollouts.rewards.process import RewardProcess
-from swift_rollouts.rewards.reward import Answered
+from swift_rollouts.rewards.reward import Answered, reward_choices
+from swift_rollouts.user_code.choices import CodeChoice
 
 from swift_core.contract import UsageError
 
@@ -39,10 +39,10 @@ def test_named_rewards(tmp_path):
 @pytest.mark.parametrize(
     ("item", "choice"),
     [
-        ("accuracy", RewardChoice("accuracy")),
-        ("cosine:max-len=512", RewardChoice("cosine", {"max_len": "512"})),
-        ("package.module:right", RewardChoice("right", {}, "package.module")),
-        ({"name": "judge", "rubric": "Good."}, RewardChoice("judge", {"rubric": "Good."})),
+        ("accuracy", CodeChoice("accuracy")),
+        ("cosine:max-len=512", CodeChoice("cosine", {"max_len": "512"})),
+        ("package.module:right", CodeChoice("right", {}, "package.module")),
+        ({"name": "judge", "rubric": "Good."}, CodeChoice("judge", {"rubric": "Good."})),
     ],
 )
 def test_a_reward_is_named(item, choice):

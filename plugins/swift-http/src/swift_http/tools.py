@@ -20,8 +20,8 @@ from swift_http.stop_strings import partial_match_length
 class Call:
     """A tool call: the function's name, and its arguments as JSON text."""
 
-    name: str
-    arguments: str
+    name: str  # of the function
+    arguments: str  # as JSON
 
     def to_openai(self) -> dict[str, Any]:
         """Return the call in OpenAI's format, with a new id."""

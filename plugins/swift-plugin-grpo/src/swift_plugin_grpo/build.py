@@ -44,8 +44,8 @@ class StepRows(RolloutSamples):
 
 def build_steps(
     generation: Generation, options: GrpoOptions, rows_per_step: int, origin: Callable[[int], str], file: Path
-) -> tuple[list[StepRows], dict[str, float]]:
-    """Return the rows of each step of a generation, and its metrics.
+) -> list[StepRows]:
+    """Return the rows of each step of a generation.
 
     Args:
         generation: the answers with their rewards.
@@ -54,19 +54,17 @@ def build_steps(
         origin: returns the file and row of a prompt, as text.
         file: of the log-probabilities of the policy before the generation is trained.
     """
-    weights = options.reward_weights or [1.0] * len(generation.rewards)
-    rewards = [totals(group, weights) for group in generation.groups]
+    rewards = _rewards(generation, options)
     found = advantages(rewards, options.scale_rewards, options.advantage_estimator)
     rows = [
-        RolloutRow(group.ids, answer, {"advantage": float(advantage), "engine": _sampled(answer, answer.logprobs)}, origin(group.prompt))
+        RolloutRow(group.ids, answer, {"advantage": float(advantage), "engine": answer.of_sampled(answer.logprobs)}, origin(group.prompt))
         for group, values in zip(generation.groups, found, strict=True)
         for answer, advantage in zip(group.answers, values.tolist(), strict=True)
     ]
     parts = [rows[start : start + rows_per_step] for start in range(0, len(rows), rows_per_step)]
     old = OldPolicy([_computed(part, options) for part in parts], file) if options.needs_old else None
     starts = np.cumsum([0, *(len(_computed(part, options)) for part in parts)]).tolist()
-    steps = [StepRows(part, options, old, start) for part, start in zip(parts, starts, strict=False)]
-    return steps, _metrics(generation, rewards)
+    return [StepRows(part, options, old, start) for part, start in zip(parts, starts, strict=False)]
 
 
 def _computed(rows: Sequence[RolloutRow], options: GrpoOptions) -> list[RolloutRow]:
@@ -79,15 +77,16 @@ def _left_out(answer: Answer, options: GrpoOptions) -> bool:
     return options.mask_truncated_completions and answer.finish == "length"
 
 
-def _sampled(answer: Answer, values: Sequence[float]) -> NDArray[np.float32]:
-    """Return the values of the tokens that the model has sampled, float32."""
-    every = np.array(values, np.float32)
-    return every[np.array(answer.mask, np.bool_)] if answer.mask else every
+def _rewards(generation: Generation, options: GrpoOptions) -> list[NDArray[np.float64]]:
+    """Return the total rewards of the answers of each group."""
+    weights = options.reward_weights or [1.0] * len(generation.rewards)
+    return [totals(group, weights) for group in generation.groups]
 
 
-def _metrics(generation: Generation, rewards: Sequence[NDArray[np.float64]]) -> dict[str, float]:
+def metrics_of(generation: Generation, options: GrpoOptions) -> dict[str, float]:
+    """Return the metrics of a generation."""
+    rewards = _rewards(generation, options)
     answers = [answer for group in generation.groups for answer in group.answers]
-    lengths = np.array([answer.sampled for answer in answers])
     every = np.concatenate(list(rewards))
     parts: Mapping[str, list[float]] = {
         name: [value for answer in answers if (value := answer.rewards[place]) is not None] for place, name in enumerate(generation.rewards)
@@ -98,9 +97,6 @@ def _metrics(generation: Generation, rewards: Sequence[NDArray[np.float64]]) -> 
         **{f"rewards/{name}": float(np.mean(values)) for name, values in parts.items() if values and len(parts) > 1},
         "groups_without_spread": float(sum(np.ptp(group) == 0 for group in rewards)),
         **({"groups_replaced": float(generation.replaced)} if generation.replaced else {}),
-        "completions/length": float(lengths.mean()),
-        "completions/longest": float(lengths.max()),
-        "completions/truncated": float(np.mean([answer.finish == "length" for answer in answers])),
-        "staleness": float(generation.number - generation.version),
-        "rollout_seconds": generation.seconds,
+        **generation.metrics(),
+        "completions/longest": float(max(answer.sampled for answer in answers)),
     }

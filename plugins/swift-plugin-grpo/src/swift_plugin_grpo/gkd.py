@@ -49,10 +49,10 @@ class Gkd(NextToken):
     def feed(self, prompts: Samples, session: Session) -> AbstractContextManager[StepSampler]:
         """Return the sampler of rollouts, which the teacher has scored."""
 
-        def build(generation: Generation) -> tuple[list[RolloutSamples], dict[str, float]]:
+        def build(generation: Generation) -> list[RolloutSamples]:
             return _steps(generation, session.rows_per_step, prompts)
 
-        return make_feed(prompts, session, self.options, build, score=Teacher(self.options).score)
+        return make_feed(prompts, session, self.options, build, _metrics, score=Teacher(self.options).score)
 
     def count(self, samples: Samples, rows: Sequence[int]) -> float:
         """Return the number of sampled tokens."""
@@ -81,25 +81,24 @@ class Gkd(NextToken):
         return Loss((losses * weights).sum(), {name: ((value * weights).sum(), weights.sum()) for name, value in values.items()})
 
 
-def _steps(generation: Generation, rows_per_step: int, prompts: Samples) -> tuple[list[RolloutSamples], dict[str, float]]:
-    """Return the rows of each step of a generation, and its metrics."""
+def _steps(generation: Generation, rows_per_step: int, prompts: Samples) -> list[RolloutSamples]:
+    """Return the rows of each step of a generation."""
     rows = [
         RolloutRow(
             group.ids,
             answer,
-            {"teacher": np.array(answer.teacher, np.float32), "engine": np.array(answer.logprobs, np.float32)},
+            {"teacher": answer.of_sampled(answer.teacher), "engine": answer.of_sampled(answer.logprobs)},
             prompts.origin(group.prompt),
         )
         for group in generation.groups
         for answer in group.answers
     ]
     parts = [rows[start : start + rows_per_step] for start in range(0, len(rows), rows_per_step)]
-    steps = [RolloutSamples(part, sampled=len(part), tokens=sum(row.answer.sampled for row in part)) for part in parts]
-    lengths = [row.answer.sampled for row in rows]
-    metrics = {
-        "completions/length": float(np.mean(lengths)),
-        "completions/truncated": float(np.mean([row.answer.finish == "length" for row in rows])),
-        "staleness": float(generation.number - generation.version),
-        "rollout_seconds": generation.seconds,
-    }
-    return steps, metrics
+    return [RolloutSamples(part, sampled=len(part), tokens=sum(row.answer.sampled for row in part)) for part in parts]
+
+
+def _metrics(generation: Generation) -> dict[str, float]:
+    """Return the metrics of a generation; the divergence is that of the student as it was when it answered."""
+    answers = [answer for group in generation.groups for answer in group.answers]
+    differences = np.concatenate([answer.of_sampled(answer.logprobs) - answer.of_sampled(answer.teacher) for answer in answers])
+    return {"divergence": float(differences.mean()), **generation.metrics()}

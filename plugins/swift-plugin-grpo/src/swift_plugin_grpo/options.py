@@ -102,6 +102,10 @@ class GkdOptions(RolloutOptions):
         "", "URL of the teacher's server, ending in /v1; the teacher has the student's tokenizer.", also=("teacher_model_server",)
     )
     teacher_name: str = option("", "Name of the teacher on its server; default: its first model.", also=("teacher_model_name",))
+    metric_for_best_model: str = option(
+        "divergence",
+        "Metric of the answers to held-out prompts that decides on the best checkpoint and early stopping: divergence from the teacher, …",
+    )
     teacher_api_key_env: str = option("SWIFT_TEACHER_API_KEY", "Environment variable with the API key of the teacher's server.")
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from swift_rollouts.prompts import PromptEncoder
 from swift_train.scoring import with_column
 from swift_train.tasks import Loss, NextToken
 
-from swift_plugin_grpo.build import StepRows, build_steps
+from swift_plugin_grpo.build import StepRows, build_steps, metrics_of
 from swift_plugin_grpo.losses import masked_count, terms
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ class Grpo(NextToken):
         if self.options.beta:
             self._initial = InitialWeights(session.trainer.module)
 
-        def build(generation: Generation) -> tuple[list[StepRows], dict[str, float]]:
+        def build(generation: Generation) -> list[StepRows]:
             file = generation_file(session.report.folder, generation.number).with_suffix(".old.npy")
             return build_steps(generation, self.options, session.rows_per_step, prompts.origin, file)
 
-        return make_feed(prompts, session, self.options, build)
+        return make_feed(prompts, session, self.options, build, lambda generation: metrics_of(generation, self.options))
 
     def count(self, samples: Samples, rows: Sequence[int]) -> float:
         """Return what the loss of a step is a mean over, also of rows from which nothing is learned and which are not computed."""

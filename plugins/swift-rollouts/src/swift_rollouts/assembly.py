@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from swift_train.online import Session
 from swift_train.processors import tokenizer_of
 from swift_train.resume import run_folders
 from swift_train.sampler import EpochSampler
 from swift_train.schedule import total_steps
-from swift_train.trainer import options_with_effect
 
 from swift_core.contract import UsageError
-from swift_core.system import paths
 from swift_rollouts.engine import Engine
 from swift_rollouts.feed import RolloutFeed
+from swift_rollouts.generation import evaluation_file, generation_file
 from swift_rollouts.options import RewardOptions, RolloutOptions
 from swift_rollouts.policy import Policy
-from swift_rollouts.prompts import prompt_facts
-from swift_rollouts.rewards.choices import reward_choices
-from swift_rollouts.rewards.process import RewardProcess
-from swift_rollouts.sampling import GroupSampler
-from swift_rollouts.scoring import Scorer
+from swift_rollouts.samplers import make_samplers
 from swift_rollouts.server import server_of
 
 if TYPE_CHECKING:
+    from swift_train.online import Session
     from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
 
@@ -35,14 +31,13 @@ if TYPE_CHECKING:
     from swift_rollouts.samples import RolloutSamples
     from swift_rollouts.sampling import Score
 
-_WITHOUT_EFFECT = ("max_steps", "epochs", "schedule")  # options on which answers that are there already do not depend
-
 
 def make_feed(
     prompts: Samples,
     session: Session,
     options: RolloutOptions,
-    build: Callable[[Generation], tuple[Sequence[RolloutSamples], Mapping[str, float]]],
+    build: Callable[[Generation], Sequence[RolloutSamples]],
+    measure: Callable[[Generation], Mapping[str, float]],
     *,
     score: Score | None = None,
 ) -> AbstractContextManager[StepSampler]:
@@ -52,7 +47,8 @@ def make_feed(
         prompts: the encoded prompts.
         session: the running training.
         options: of the task.
-        build: makes the samples of each step of a generation, and its metrics.
+        build: makes the samples of each step of a generation.
+        measure: returns the metrics of a generation, the most important one first.
         score: scores groups of answers, for a task without rewards.
 
     Raises:
@@ -67,39 +63,32 @@ def make_feed(
             where="num_generations",
             hint="They are batch_size × gradient_accumulation_steps × processes; change one of them.",
         )
-    _check_context(prompts, session, options)
+    for samples in (prompts, session.heldout) if session.heldout is not None else (prompts,):
+        _check_context(samples, session, options)
     order = EpochSampler(len(prompts), rows // count, seed=options.seed, shuffle=options.shuffle)
     rollout, server = options.engine, server_of(session.run)
-    engine, held = Engine(server, options), list[AbstractContextManager[Any]]()
-    sampler: dict[str, Any] = {"score": score}
-    if isinstance(options, RewardOptions) and session.strategy.writer:
-        choices = reward_choices(options.reward_funcs)
-        process = RewardProcess(choices, options.reward_timeout)
-        scorer = Scorer(process, prompt_facts(session.run, prompts), options.reward_weights or [1.0] * len(choices))
-        held.append(process)
-        sampler = {"score": scorer, "names": [choice.name for choice in choices], "spread": scorer.has_spread}
-        sampler["rounds"] = options.max_resample_times if options.dynamic_sample else 0
+    engine = Engine(server, options)
+    samplers = make_samplers(session, options, engine, score)
     if session.strategy.writer:
         ids = prompts[0].ids.tolist()
         tokenizer = tokenizer_of(session.trainer.processor)
         engine.check(ids, tokenizer.decode(ids), server.models[0])
+    rounds = options.max_resample_times if isinstance(options, RewardOptions) and options.dynamic_sample else 0
+    groups = samplers.sampler(prompts, partial(generation_file, session.report.folder), order.step, count, rounds)
+    evaluation = None
+    if session.heldout is not None:
+        held, number = session.heldout, options.num_generations_eval or count if isinstance(options, RewardOptions) else 1
+        every = range(len(held))
+        evaluation = samplers.sampler(held, partial(evaluation_file, session.report.folder), lambda _: every, number, 0)
     earlier = run_folders(session.resume.candidates[0]) if session.resume else []
     steps = options.steps_at_once
     length = steps * options.num_iterations
     total = total_steps(options, order.steps_per_epoch * length)
-    groups = GroupSampler(
-        folder=session.report.folder, order=order, prompts=lambda index: prompts[index].ids.tolist(), engine=engine, count=count,
-        seed=options.seed, concurrency=rollout.concurrency, digest=_digest(prompts, session, options), **sampler,
-    )  # fmt: skip
     return RolloutFeed(
-        session, groups, Policy(session, server, rollout, earlier), lambda generation: _built(build, generation), steps=steps,
-        iterations=options.num_iterations, ahead=rollout.ahead, last=ceil(total / length) - 1, earlier=earlier, held=held,
+        session, groups, Policy(session, server, rollout, earlier), build=lambda generation: list(build(generation)), measure=measure,
+        steps=steps, iterations=options.num_iterations, ahead=rollout.ahead, last=ceil(total / length) - 1,
+        epoch=order.steps_per_epoch * length, evaluation=evaluation, earlier=earlier, held=samplers.processes,
     )  # fmt: skip
-
-
-def _built(build: Any, generation: Generation) -> tuple[list[RolloutSamples], Mapping[str, float]]:
-    steps, metrics = build(generation)
-    return list(steps), metrics
 
 
 def _check_context(prompts: Samples, session: Session, options: RolloutOptions) -> None:
@@ -113,13 +102,3 @@ def _check_context(prompts: Samples, session: Session, options: RolloutOptions) 
             where=prompts.origin(longest),
             hint="Set a smaller --max-completion-length; or --max-length and --truncation left or drop for the prompts.",
         )
-
-
-def _digest(prompts: Samples, session: Session, options: RolloutOptions) -> str:
-    """Return a hash of what determines the answers."""
-    run = session.run
-    parts = {kind: options_with_effect(run.parts[kind]) for kind in ("task", "tuner", "optimizer") if kind in run.parts}
-    parts["task"] = {name: value for name, value in parts["task"].items() if name not in _WITHOUT_EFFECT}
-    rewards = [choice.digest() for choice in reward_choices(options.reward_funcs)] if isinstance(options, RewardOptions) else []
-    sources = [source.hash for source in (run.model, *run.adapters.values()) if source]
-    return paths.digest([parts, rewards, sources, prompts.digest(), options.engine.ahead, session.rows_per_step])[:32]

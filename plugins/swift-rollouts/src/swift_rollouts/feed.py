@@ -19,7 +19,8 @@ from swift_train.online import Interrupted
 
 from swift_core.contract import PeerFailed, SwiftError
 from swift_core.system import make_folder
-from swift_rollouts.generation import Generation, generation_file
+from swift_rollouts.generation import Generation
+from swift_rollouts.policy import Version
 
 if TYPE_CHECKING:
     from swift_train.online import Session
@@ -29,37 +30,44 @@ if TYPE_CHECKING:
     from swift_rollouts.sampling import GroupSampler
 
 _DONE, _STOP, _FAILED = 1.0, 2.0, 3.0  # states of the sampling, reduced over the ranks
+_OF_TRAINING = ("staleness", "rollout_seconds")  # metrics that an evaluation lacks
 _LONGEST_PAUSE = 0.5  # seconds between two looks
 
-Build = Callable[[Generation], tuple[list["RolloutSamples"], Mapping[str, float]]]
+Build = Callable[[Generation], list["RolloutSamples"]]
+Measure = Callable[[Generation], Mapping[str, float]]
 
 
 class RolloutFeed:
-    """A `swift_train.online.MeasuringSampler`. One process asks the server; its files in the run folder are read by all.
+    """A `MeasuringSampler` and `EvaluatingSampler`. One process asks the server; its files in the run folder are read by all.
 
     Args:
         session: the running training.
         sampler: samples generations; used by the writer.
+        evaluation: samples answers to the held-out prompts; None: there are none.
         policy: publishes the weights.
-        build: makes the samples of each step of a generation, and metrics.
+        build: makes the samples of each step of a generation.
+        measure: returns the metrics of a generation.
         steps: optimizer steps of a generation.
         iterations: passes over them.
         ahead: generations that are sampled ahead.
         last: number of the last generation.
+        epoch: steps of an epoch.
         earlier: run folders that this run resumes, newest first.
         held: is entered with the feed, by the writer.
     """
 
     def __init__(
-        self, session: Session, sampler: GroupSampler, policy: Policy, build: Build, *, steps: int, iterations: int, ahead: int,
-        last: int, earlier: Sequence[Path] = (), held: Sequence[AbstractContextManager[Any]] = (),
+        self, session: Session, sampler: GroupSampler, policy: Policy, *, build: Build, measure: Measure, steps: int, iterations: int,
+        ahead: int, last: int, epoch: int, evaluation: GroupSampler | None = None, earlier: Sequence[Path] = (),
+        held: Sequence[AbstractContextManager[Any]] = (),
     ) -> None:  # fmt: skip
-        self._session, self._sampler, self._policy, self._build = session, sampler, policy, build
+        self._session, self._sampler, self._evaluation, self._policy = session, sampler, evaluation, policy
+        self._build, self._measure = build, measure
         self._steps, self._length, self._ahead, self._last = steps, steps * iterations, ahead, last
         self._earlier, self._held = list(earlier), list(held)
-        self.steps_per_epoch: int | None = sampler.order.steps_per_epoch * self._length
+        self.steps_per_epoch: int | None = epoch
         self._ready: tuple[int, list[RolloutSamples], Mapping[str, float]] = (-1, [], {})
-        self._jobs: dict[int, _Job] = {}
+        self._jobs: dict[Path, _Job] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> RolloutFeed:
@@ -69,6 +77,8 @@ class RolloutFeed:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._policy.close()
         self._stack.close()
 
     def step(self, index: int) -> tuple[RolloutSamples, list[int]]:
@@ -80,7 +90,8 @@ class RolloutFeed:
         number, place = divmod(index, self._length)
         if self._ready[0] != number:
             try:
-                self._ready = (number, *self._build(self._generation(number)))
+                generation = self._generation(number)
+                self._ready = (number, self._build(generation), self._measure(generation))
             except SwiftError as error:
                 raise Interrupted(error) from error
         samples = self._ready[1][place % self._steps]
@@ -89,6 +100,17 @@ class RolloutFeed:
     def metrics(self) -> Mapping[str, float]:
         """Return the metrics of the generation."""
         return self._ready[2]
+
+    def evaluate(self, step: int) -> Mapping[str, float]:
+        """Sample answers to the held-out prompts with the present weights, and return their metrics."""
+        assert self._evaluation is not None
+        number, place = divmod(step, self._length)
+        try:
+            self._begin(self._evaluation, step, Version(number, step if place else 0))
+            found = self._measure(self._sampled(self._evaluation, step))
+            return {name: value for name, value in found.items() if name not in _OF_TRAINING}
+        except SwiftError as error:
+            raise Interrupted(error) from error
 
     def position(self) -> dict[str, Any]:
         """Return nothing: the step number is enough."""
@@ -100,35 +122,30 @@ class RolloutFeed:
     def _generation(self, number: int) -> Generation:
         """Sample what is to be sampled with the present weights, wait for a generation, and read it. Collective."""
         for coming in range(number, min(number + self._ahead, self._last) + 1):
-            self._begin(coming)
-        self._await(number)
-        self._jobs.pop(number, None)
-        oldest = max(0, number + 1 - self._ahead)
-        if self._session.strategy.writer:
-            self._policy.retire(oldest)
-        self._policy.forget(oldest)
-        return Generation.read(self._file(number))
+            self._begin(self._sampler, coming, Version(max(0, coming - self._ahead)))
+        generation = self._sampled(self._sampler, number)
+        self._policy.retire(number + 1 - self._ahead)
+        return generation
 
-    def _begin(self, number: int) -> None:
+    def _begin(self, sampler: GroupSampler, number: int, version: Version) -> None:
         """Begin to sample a generation, unless it is there already or is being sampled."""
-        if number in self._jobs:
+        file = sampler.file(number)
+        if file in self._jobs:
             return
         strategy = self._session.strategy
-        missing = strategy.writer and not self._found(number)
+        missing = strategy.writer and not self._found(sampler, file)
         if not strategy.reduce(float(missing), "max"):
             return
-        version = max(0, number - self._ahead)
-        self._session.watchdog.stage(f"publishing the weights for rollouts {number}")
+        self._session.watchdog.stage(f"publishing the weights for {file.stem}")
         model = self._policy.publish(version)
-        self._jobs[number] = _Job(lambda report: self._sampler.sample(number, version, model, report))
+        self._jobs[file] = _Job(lambda report: sampler.sample(number, version.generations, model, report))
         if strategy.writer:
-            self._jobs[number].start()
+            self._jobs[file].start()
 
-    def _found(self, number: int) -> bool:
-        """Return whether a generation's file is there; one of a run that this one resumes is copied."""
-        own = self._file(number)
-        for path in (own, *(generation_file(folder, number) for folder in self._earlier)):
-            if path.is_file() and Generation.read(path).digest == self._sampler.digest:
+    def _found(self, sampler: GroupSampler, own: Path) -> bool:
+        """Return whether the file of a generation is there; one of a run that this one resumes is copied."""
+        for path in (own, *(folder / own.parent.name / own.name for folder in self._earlier)):
+            if path.is_file() and Generation.read(path).digest == sampler.digest:
                 if path != own:
                     make_folder(own.parent)
                     for file in path.parent.glob(f"{path.stem}.*"):
@@ -136,17 +153,16 @@ class RolloutFeed:
                 return True
         return False
 
-    def _await(self, number: int) -> None:
-        """Wait until a generation is sampled. Collective, and in short rounds, so that no collective operation waits for long."""
-        session, job, pause = self._session, self._jobs.get(number), 0.01
-        if job is None:
-            return
-        session.watchdog.stage(f"rollouts {number}")
-        while True:
+    def _sampled(self, sampler: GroupSampler, number: int) -> Generation:
+        """Wait until a generation is sampled, and read it. Collective, and in short rounds, so that no operation waits for long."""
+        file = sampler.file(number)
+        session, job, pause = self._session, self._jobs.get(file), 0.01
+        session.watchdog.stage(file.stem)
+        while job:
             state = _STOP if session.report.stop_requested else job.state if session.strategy.writer else 0.0
             worst = session.strategy.reduce(state, "max")
             if worst == _DONE:
-                return
+                break
             if worst == _STOP:
                 raise Interrupted
             if worst == _FAILED:
@@ -157,9 +173,8 @@ class RolloutFeed:
             session.report.progress("rollouts", *job.progress, unit="prompts")
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def _file(self, number: int) -> Path:
-        return generation_file(self._session.report.folder, number)
+        self._jobs.pop(file, None)
+        return Generation.read(file)
 
 
 class _Job:

@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from swift_core.system import write_text
 
 FOLDER = "rollouts"  # in the run folder
@@ -24,11 +27,13 @@ class Answer:
     Attributes:
         ids: token ids after the prompt, as they were sampled; never tokenised again.
         logprobs: log-probability of each token, according to the engine.
-        text: of the answer, without the token that ends it.
+        text: of the answer, without the token that ends it; of the last turn, if there are several.
         finish: why it ended: "stop", or "length" if it was cut.
         mask: 1 for each token that the model has sampled, 0 for those of a tool's result; empty: it has sampled all of them.
         rewards: of each reward function; None from one that does not apply.
         teacher: log-probability of each token, according to a teacher.
+        turns: the messages after the prompt, if a scheduler or tools may reply.
+        environment: sum of the rewards that the scheduler gave; None: it gave none.
     """
 
     ids: list[int]
@@ -38,11 +43,18 @@ class Answer:
     mask: list[int] = field(default_factory=list)
     rewards: list[float | None] = field(default_factory=list)
     teacher: list[float] = field(default_factory=list)
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    environment: float | None = None
 
     @property
     def sampled(self) -> int:
         """Number of tokens that the model has sampled."""
         return sum(self.mask) if self.mask else len(self.ids)
+
+    def of_sampled(self, values: Sequence[float]) -> NDArray[np.float32]:
+        """Return those of a value per token that belong to tokens that the model has sampled, float32."""
+        every = np.array(values, np.float32)
+        return every[np.array(self.mask, np.bool_)] if self.mask else every
 
 
 @dataclass(slots=True)
@@ -77,6 +89,18 @@ class Generation:
     replaced: int = 0
     groups: list[Group] = field(default_factory=list)
 
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of the answers, whatever they are trained on."""
+        answers = [answer for group in self.groups for answer in group.answers]
+        turns = [sum(message["role"] == "assistant" for message in answer.turns) for answer in answers]
+        return {
+            "completions/length": float(np.mean([answer.sampled for answer in answers])),
+            "completions/truncated": float(np.mean([answer.finish == "length" for answer in answers])),
+            **({"completions/turns": float(np.mean(turns))} if any(turns) else {}),
+            "staleness": float(self.number - self.version),
+            "rollout_seconds": self.seconds,
+        }
+
     def write(self, path: Path) -> None:
         """Write the file."""
         facts = {key: value for key, value in asdict(self).items() if key != "groups"}
@@ -93,6 +117,11 @@ class Generation:
 def generation_file(folder: Path, number: int) -> Path:
     """Return the path of a generation's file in a run folder."""
     return folder / FOLDER / f"generation-{number:06d}.jsonl"
+
+
+def evaluation_file(folder: Path, step: int) -> Path:
+    """Return the path of the file with the answers to held-out prompts after a step."""
+    return folder / FOLDER / f"evaluation-{step:06d}.jsonl"
 
 
 def _group(line: dict[str, Any]) -> Group:

@@ -36,7 +36,17 @@ class Rollout(Options):
         return "://" in self.name
 
 
-class RolloutOptions(ChatOptions):
+class CodeOptions(Options):
+    """Where code of the user is."""
+
+    modules: Several = option(
+        list,
+        "Python files or modules whose functions and classes reward_funcs, multi_turn_scheduler and tools may name alone.",
+        also=("external_plugins",),
+    )
+
+
+class RolloutOptions(CodeOptions, ChatOptions):
     """Options of every task on prompts whose answers are sampled."""
 
     truncation: Literal["error", "left", "drop"] = option(
@@ -51,7 +61,9 @@ class RolloutOptions(ChatOptions):
         also=("vllm_server_base_url",),
         affects_result=False,
     )
-    max_completion_length: int = option(256, "Maximum tokens of an answer.", ge=1, also=("max_new_tokens", "response_length"))
+    max_completion_length: int = option(
+        256, "Maximum tokens of an answer, with all of its turns and replies.", ge=1, also=("max_new_tokens", "response_length")
+    )
     temperature: float = option(1.0, "Sampling temperature.", gt=0, le=2)
     top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
     top_k: int = option(-1, "Sample from the k most likely tokens; -1: from all.", ge=-1, values={"0": -1})
@@ -62,6 +74,12 @@ class RolloutOptions(ChatOptions):
         ge=1,
     )
     num_iterations: int = option(1, "Number of passes over each batch of sampled answers.", ge=1)
+    multi_turn_scheduler: str = option(
+        "", "Replies to answers, so that a conversation has several turns: FILE.py:FUNCTION_OR_CLASS, MODULE:NAME, or a name with options."
+    )
+    tools: Several = option(list, "Functions that the model may call: FILE.py:FUNCTION or MODULE:FUNCTION.")
+    max_turns: int = option(10, "With a scheduler or tools: maximum answers of the model in a conversation.", ge=1)
+    turn_timeout: float = option(60.0, "Maximum seconds for a reply of a scheduler or tool.", gt=0, affects_result=False)
 
     @property
     def engine(self) -> Rollout:
@@ -98,12 +116,20 @@ class RewardOptions(RewardWeights, RolloutOptions):
     """Options of every task on groups of answers that rewards score."""
 
     num_generations: int = option(8, "Answers per prompt.", ge=2)
+    num_generations_eval: int | None = option(
+        None, "Answers per held-out prompt in an evaluation; default: num_generations.", ge=1, affects_result=False
+    )
     reward_funcs: Several = option(
         list,
         "Rewards: a name with options after colons (accuracy, cosine:max_len=512), FILE.py:FUNCTION or MODULE:FUNCTION; in YAML also "
         "{name: NAME, option: value}.",
         also=("reward_func",),
     )
+    metric_for_best_model: str = option(
+        "reward",
+        "Metric of the answers to held-out prompts that decides on the best checkpoint and early stopping: reward, rewards/NAME, …",
+    )
+    greater_is_better: bool = option(True, "A greater metric_for_best_model is better.")
     dynamic_sample: bool = option(
         False, "Replace groups whose answers all have the same reward, from which nothing is learned, by those of other prompts."
     )

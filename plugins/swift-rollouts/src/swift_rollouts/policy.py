@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,24 @@ if TYPE_CHECKING:
 FOLDER = "policies"  # in the run folder
 
 
-class Policy:
-    """Publishes versions of the weights. Version N are those after N generations were trained.
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Weights: those after a number of generations were trained, or after a step within one."""
 
-    An adapter never gets a name that the engine has seen: caches of prefixes go by the name.
+    generations: int  # that were trained
+    step: int = 0  # within a generation; 0: between two
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"step-{self.step:06d}" if self.step else f"version-{self.generations:06d}"
+
+
+class Policy:
+    """Publishes versions of the weights.
+
+    An adapter never gets a name that the engine has seen: caches of prefixes go by the name. Without an adapter, the engine has one version
+    at a time.
 
     Args:
         session: the running training.
@@ -42,12 +57,13 @@ class Policy:
         self._folder = Path(rollout.folder) / session.report.folder.resolve().name if rollout.folder else session.report.folder / FOLDER
         self._earlier = [folder / FOLDER for folder in earlier]
         self._prefix = f"swift-{secrets.token_hex(3)}"
-        self._published: dict[int, str] = {}
+        self._adapter = session.trainer.adapter
+        self._published: dict[Version, str] = {} if self._adapter else {Version(0): server.models[0]}
         choice = session.run.parts.get("backend")
         self._backend: Backend | AdapterRoutes = choice.build() if choice else AdapterRoutes()
         self._spec = registry().spec(choice, BackendSpec) if choice else None
 
-    def publish(self, version: int) -> str:
+    def publish(self, version: Version) -> str:
         """Let the engine serve a version, and return the model name to ask for. Collective.
 
         If the version is not the present one (a run was resumed), its weights are read from the run folder.
@@ -57,37 +73,47 @@ class Policy:
             SwiftError: the engine failed; the disk is full.
         """
         if version not in self._published:
-            self._published[version] = self._load(version) if self._session.trainer.adapter or version else self._server.models[0]
+            name = self._load(version)
+            if not self._adapter:
+                self._clear([known for known in self._published if known != version])
+            self._published[version] = name
         return self._published[version]
 
     def retire(self, oldest: int) -> None:
-        """Drop the versions before `oldest` from the engine and the disk. Called by the writer, when no request uses them."""
-        for version in [known for known in self._published if known < oldest]:
+        """Drop the versions before `oldest`, and those within generations, which no request uses any more. Called on every process."""
+        old = [known for known in self._published if known.step or known.generations < oldest]
+        self._clear(old if self._adapter else [])
+
+    def close(self) -> None:
+        """Drop every version, at the end of a run; called on every process."""
+        self._clear(list(self._published))
+
+    def _clear(self, versions: Sequence[Version]) -> None:
+        """Drop versions from the engine and the disk."""
+        for version in versions:
             name = self._published.pop(version)
-            if self._session.trainer.adapter:
+            if not self._session.strategy.writer:
+                continue
+            if self._adapter:
                 try:
                     self._backend.drop_adapter(self._server, name.rpartition(":")[2])
                 except SwiftError as error:
                     self._session.report.note(f"WARNING: the engine keeps old weights: {error}")
-            shutil.rmtree(self._path(version), ignore_errors=True)
+            shutil.rmtree(self._folder / version.name, ignore_errors=True)
 
-    def forget(self, oldest: int) -> None:
-        """Do on the other processes what `retire` does on the writer."""
-        self._published = {version: name for version, name in self._published.items() if version >= oldest}
-
-    def _load(self, version: int) -> str:
-        session, folder = self._session, self._path(version)
+    def _load(self, version: Version) -> str:
+        session, folder = self._session, self._folder / version.name
         kept = next((path for path in (folder, *(root / folder.name for root in self._earlier)) if path.is_dir()), None)
         if session.strategy.reduce(float(session.strategy.writer and kept is not None), "max"):
             folder = kept or folder
         else:
             session.trainer.write_weights(folder)
-        name = f"{self._prefix}-{version}"
+        name = f"{self._prefix}-{version.name}"
 
         def load() -> None:
             if not session.strategy.writer:
                 return
-            if session.trainer.adapter:
+            if self._adapter:
                 self._backend.add_adapter(self._server, name, folder.resolve())
             elif isinstance(self._backend, ReloadingBackend):
                 self._backend.reload(self._server, folder.resolve())
@@ -96,9 +122,6 @@ class Policy:
                 raise UsageError("the rollout engine can't load other weights while it runs", code="RL-006", where="rollout", hint=hint)
 
         run_on_all_ranks(session.strategy, folder, load)
-        if not session.trainer.adapter:
+        if not self._adapter:
             return self._server.models[0]
         return self._spec.adapter_model(self._server.models[0], name) if self._spec else name
-
-    def _path(self, version: int) -> Path:
-        return self._folder / f"version-{version:06d}"

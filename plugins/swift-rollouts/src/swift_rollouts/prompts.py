@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,16 @@ from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import Encoded, Span, SupervisedText, Tokeniser
 
 from swift_core.contract import UsageError
+from swift_rollouts.turns.choices import tool_choices
+from swift_rollouts.turns.tools import tool_schemas
 
 if TYPE_CHECKING:
     from swift_train.media.rows import RowMedia
-    from swift_train.options import ChatOptions
     from swift_train.samples import Samples
     from transformers import PreTrainedTokenizerBase
 
     from swift_core.contract import RawRow, Run
+    from swift_rollouts.options import RolloutOptions
 
 
 class PromptEncoder(TemplateEncoder):
@@ -30,15 +32,21 @@ class PromptEncoder(TemplateEncoder):
 
     rows = "prompt"
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: ChatOptions, stops: Sequence[str], media: RowMedia | None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: RolloutOptions, stops: Sequence[str], media: RowMedia | None) -> None:
         super().__init__(Tokeniser(tokenizer), options, MaskOptions(), stops, media)
+        self.tools = tool_schemas(tool_choices(options.tools, options.modules))
+        self.settings = {**self.settings, "tools": self.tools}
+        if self.tools and not self.encode.template.takes_tools:
+            hint = "Use a model whose template renders tools, or --chat-template FILE."
+            raise UsageError("the chat template does not support tools", code="RL-033", where="tools", hint=hint)
 
     def texts(self, raw: RawRow) -> list[SupervisedText]:
         """Return the text of the prompt."""
         row = self._row(raw)
-        chat = ChatRow(row.messages, row.tools, variables=row.variables, unread=tuple(name for name in row.unread if name not in row.extra))
+        tools = row.tools or tuple(self.tools) or None
+        chat = ChatRow(row.messages, tools, variables=row.variables, unread=tuple(name for name in row.unread if name not in row.extra))
         _text_only(row.messages)
-        text = self.encode.template.for_row(chat).render(row.messages, row.tools, prompt=True)
+        text = self.encode.template.for_row(chat).render(row.messages, tools, prompt=True)
         self.unread.add(chat)
         return [SupervisedText(text, (Span(0, len(text), 1.0),))]
 
@@ -61,10 +69,12 @@ def _text_only(messages: Sequence[Mapping[str, Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """What rewards are told of a prompt: its messages, and the row's other fields."""
+    """What rewards and schedulers are told of a prompt: its messages, and the row's other fields."""
 
     messages: Sequence[Mapping[str, Any]]  # the conversation up to the answer
     fields: Mapping[str, Any]  # other fields of its row
+    tools: Sequence[Mapping[str, Any]] | None = None  # those of the row
+    variables: Mapping[str, Any] = field(default_factory=dict)  # chat template variables of the row
 
 
 def prompt_facts(run: Run, prompts: Samples) -> list[PromptFacts]:
@@ -73,10 +83,10 @@ def prompt_facts(run: Run, prompts: Samples) -> list[PromptFacts]:
     data = run.options.get("data", {})
     media = Path(data["media_folder"]) if data.get("media_folder") else None
     wanted = {prompts.origin(index) for index in range(len(prompts))}
-    for choice in run.datasets:
+    for choice in (*run.datasets, *run.validation):
         for raw in raw_rows(choice, data):
             if (place := f"{raw.file}, row {raw.number}") in wanted:
                 row = normalise(raw, ("prompt",), media_folder=media)
                 assert isinstance(row, PromptRow)
-                found[place] = PromptFacts(row.messages, row.extra)
+                found[place] = PromptFacts(row.messages, row.extra, row.tools, row.variables)
     return [found[prompts.origin(index)] for index in range(len(prompts))]

@@ -22,9 +22,8 @@ from swift_serve.temporary_server import server_of
 
 from swift_core.contract import Run, Stopped, SwiftError, UsageError
 from swift_core.system import check_free, paths, write_text
-from swift_rollouts.rewards.choices import reward_choices
 from swift_rollouts.rewards.process import RewardProcess, check_rewards
-from swift_rollouts.rewards.reward import Answered
+from swift_rollouts.rewards.reward import Answered, reward_choices
 from swift_rollouts.threads import in_threads
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class _Prompt:
 
 def prepare(draft: Draft) -> None:
     """Check the rewards before anything is downloaded (`VerbSpec.prepare`)."""
-    if choices := reward_choices(draft.options["reward_funcs"]):
+    if choices := reward_choices(draft.options["reward_funcs"], draft.options["modules"]):
         check_rewards(choices, float(draft.options["reward_timeout"]))
 
 
@@ -79,7 +78,7 @@ def sample(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 def _sample_all(run: Run, report: Report, prompts: Sequence[_Prompt], partial: Path, done: list[dict[str, Any]]) -> None:
     """Append the rows of every prompt to `partial` and `done`, in order, some prompts at a time."""
     options, total, client = run.options, len(prompts) + len(done), Client(server_of(run))
-    choices, size = reward_choices(options["reward_funcs"]), int(options["concurrency"])
+    choices, size = reward_choices(options["reward_funcs"], options["modules"]), int(options["concurrency"])
     with ExitStack() as stack, partial.open("a", encoding="utf-8") as file:
         process = stack.enter_context(RewardProcess(choices, float(options["reward_timeout"]))) if choices else None
         for start in range(0, len(prompts), size):

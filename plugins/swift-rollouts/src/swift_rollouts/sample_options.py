@@ -9,10 +9,10 @@ from swift_data.options import RowFileOptions
 from swift_serve.options import AnsweringOptions, SamplingOptions
 
 from swift_core.options import Several, option
-from swift_rollouts.options import RewardWeights
+from swift_rollouts.options import CodeOptions, RewardWeights
 
 
-class SampleOptions(RewardWeights, SamplingOptions, RowFileOptions, AnsweringOptions):
+class SampleOptions(CodeOptions, RewardWeights, SamplingOptions, RowFileOptions, AnsweringOptions):
     """Options of `swift sample`; names of ms-swift are accepted."""
 
     model: str = option(

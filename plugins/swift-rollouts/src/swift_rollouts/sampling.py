@@ -10,16 +10,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from swift_train.sampler import EpochSampler
 
-from swift_rollouts.engine import Engine
-from swift_rollouts.generation import Answer, Generation, Group, generation_file
+from swift_rollouts.generation import Answer, Generation, Group
 from swift_rollouts.threads import in_threads
+
+if TYPE_CHECKING:
+    from swift_train.samples import Samples
 
 Progress = Callable[[int, int], None]
 Score = Callable[[Sequence[Group]], None]
+Answers = Callable[..., list[Answer]]
 _SEEDS = 2**31 - 1
 
 
@@ -28,10 +31,10 @@ class GroupSampler:
     """Samples generations in the process that writes.
 
     Attributes:
-        folder: the run folder.
-        order: chooses the prompts of each generation.
-        prompts: returns the token ids of a prompt.
-        engine: is asked for the answers.
+        file: returns the file of a generation.
+        chosen: returns the prompts of a generation.
+        prompts: with their token ids.
+        answers: returns answers to a prompt: (index, token ids, count, model=, seed=).
         count: answers per prompt.
         seed: of the run.
         concurrency: maximum prompts that are answered at the same time.
@@ -42,10 +45,10 @@ class GroupSampler:
         spread: whether something can be learned from a group.
     """
 
-    folder: Path
-    order: EpochSampler
-    prompts: Callable[[int], list[int]]
-    engine: Engine
+    file: Callable[[int], Path]
+    chosen: Callable[[int], Sequence[int]]
+    prompts: Samples
+    answers: Answers
     count: int
     seed: int
     concurrency: int
@@ -59,14 +62,15 @@ class GroupSampler:
         """Sample a generation and write its file.
 
         Args:
-            number: of the generation.
+            number: of the generation; of the step, in an evaluation.
             version: of the weights.
             model: name of the weights on the server.
             progress: receives the number of groups that are complete, and of all.
         """
         began = time.perf_counter()
-        partial = _Partial(generation_file(self.folder, number).with_suffix(".partial.jsonl"), {"version": version, "digest": self.digest})
-        chosen = self.order.step(number)
+        file = self.file(number)
+        partial = _Partial(file.with_suffix(".partial.jsonl"), {"version": version, "digest": self.digest})
+        chosen = self.chosen(number)
         groups = self._groups(number, chosen, model, partial, progress)
         used, replaced = set(chosen), 0
         for attempt in range(1, self.rounds + 1):
@@ -81,7 +85,7 @@ class GroupSampler:
                 groups[place] = group
         seconds = round(time.perf_counter() - began, 3)
         generation = Generation(number, version, self.digest, seconds, list(self.names), replaced, groups)
-        generation.write(generation_file(self.folder, number))
+        generation.write(file)
         partial.path.unlink(missing_ok=True)
 
     def _groups(self, number: int, chosen: Sequence[int], model: str, partial: _Partial, progress: Progress) -> list[Group]:
@@ -90,8 +94,8 @@ class GroupSampler:
 
         def ask(place: int) -> Group:
             prompt = chosen[place]
-            ids, seed = self.prompts(prompt), self._seed(number, prompt)
-            return Group(prompt, ids, seed, self.engine.answers(ids, self.count, model=model, seed=seed))
+            ids, seed = self.prompts[prompt].ids.tolist(), self._seed(number, prompt)
+            return Group(prompt, ids, seed, self.answers(prompt, ids, self.count, model=model, seed=seed))
 
         done = len(chosen) - len(missing)
         for index, group in in_threads(ask, missing, self.concurrency):
@@ -105,7 +109,7 @@ class GroupSampler:
         return found
 
     def _shuffled(self, number: int, attempt: int) -> list[int]:
-        order: list[int] = np.random.default_rng((self.seed, number, attempt)).permutation(self.order.units).tolist()
+        order: list[int] = np.random.default_rng((self.seed, number, attempt)).permutation(len(self.prompts)).tolist()
         return order
 
     def _seed(self, number: int, prompt: int) -> int:

@@ -36,7 +36,13 @@ class Scorer:
             UsageError: a reward failed; no reward applies to an answer.
         """
         answers = [(answer, self.facts[group.prompt]) for group in groups for answer in group.answers]
-        given = [Answered(text=each.text, ids=each.ids, finish=each.finish, messages=of.messages, fields=of.fields) for each, of in answers]
+        given = [
+            Answered(
+                text=each.text, ids=each.ids, finish=each.finish, messages=of.messages, fields=of.fields, turns=each.turns,
+                environment=each.environment,
+            )
+            for each, of in answers
+        ]  # fmt: skip
         scores = list(self.process.score(given).values())
         for number, (answer, _) in enumerate(answers):
             answer.rewards = [column[number] for column in scores]

@@ -17,9 +17,10 @@ from swift_core.plugins import registry
 from swift_core.runs import Context, execute_run, running_server
 from swift_rollouts.options import Rollout
 from swift_rollouts.policy import FOLDER
-from swift_rollouts.rewards.choices import reward_choices
 from swift_rollouts.rewards.process import check_rewards
-from swift_rollouts.rewards.reward import reward_names
+from swift_rollouts.rewards.reward import reward_choices, reward_names
+from swift_rollouts.turns.choices import scheduler_choice, tool_choices
+from swift_rollouts.turns.process import check_turns
 
 if TYPE_CHECKING:
     from swift_core.runs import Draft
@@ -43,6 +44,10 @@ def prepare(draft: Draft) -> None:
     rollout = rollout_of(options)
     if "reward_funcs" in options:
         _check_rewards(options)
+    modules = options["modules"]
+    scheduler, tools = scheduler_choice(options["multi_turn_scheduler"], modules), tool_choices(options["tools"], modules)
+    if scheduler or tools:
+        check_turns(scheduler, tools, float(options["turn_timeout"]))
     adapter = draft.known.spec(draft.parts["tuner"], TunerSpec).trains == "adapter"
     if rollout.is_url:
         if not adapter:
@@ -81,7 +86,7 @@ def _no_reload(what: str) -> UsageError:
 
 
 def _check_rewards(options: Mapping[str, Any]) -> None:
-    choices = reward_choices(options["reward_funcs"])
+    choices = reward_choices(options["reward_funcs"], options["modules"])
     if not choices:
         hint = f"Name one with --reward-funcs: {', '.join(sorted(reward_names()))}; or FILE.py:FUNCTION."
         raise UsageError("no reward given", code="RL-025", where="reward_funcs", hint=hint)

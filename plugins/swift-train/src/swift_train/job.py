@@ -93,7 +93,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         report.progress("load", 1, 1)
         session = Session(
             run=run, report=report, strategy=strategy, watchdog=watchdog, trainer=trainer, rows_per_step=rows_per_step(options, strategy),
-            context=context_of(shapes), resume=resume,
+            context=context_of(shapes), heldout=heldout, resume=resume,
         )  # fmt: skip
         sampler = stack.enter_context(_sampler(task, rows, session, max_length))
         loop = Loop(
@@ -155,11 +155,6 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
             rows, heldout = rows.split(options.validation_ratio, options.seed)
         first = rows[0]
         rows, heldout = task.arrange(rows), task.arrange(heldout) if heldout else None
-    if heldout is not None and isinstance(task, OnlineTask):
-        hint = "Leave out the validation rows; evaluate the checkpoints with swift eval."
-        raise UsageError(
-            "this task samples its answers, which is not done for validation rows", code="TRAIN-159", where="validation", hint=hint
-        )
     if report.speaks and not isinstance(task, OnlineTask):
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
         counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}

@@ -201,19 +201,21 @@ class Loop:
         return values | {"tokens_per_second": tokens / seconds, "skipped": int(update.skipped)} | metrics
 
     def _evaluate(self) -> bool:
-        """Compute the mean loss of the held-out rows, if due; return False if a stop request interrupted it."""
+        """Evaluate on the held-out rows, if due; return False if a stop request interrupted it."""
         held, state = self.heldout, self.state
         if held is None or state.evaluated == state.step or not self.intervals.evaluates(state.step, self.total):
             return True
         self.watchdog.stage(f"evaluation after step {state.step}")
-        with self.evaluated_weights():
-            found = evaluate(held, self.task, self.strategy, self.batches, self.report)
-        if found is None:
+        try:
+            with self.evaluated_weights():
+                metrics = evaluate(held, self.task, self.strategy, self.batches, self.report, sampler=self.sampler, step=state.step)
+        except Interrupted as interrupted:
+            raise self._stopped(interrupted.error) from interrupted.error
+        if not metrics:
             return False
-        total, metrics = found
-        state.heldout, state.evaluated = [*state.heldout[:1], total], state.step
-        self.report.metric(state.step, heldout_loss=total, **{f"heldout_{name}": value for name, value in metrics.items()})
-        self.callbacks.training.evaluated = {"loss": total, **metrics}
+        state.heldout, state.evaluated = [*state.heldout[:1], next(iter(metrics.values()))], state.step
+        self.report.metric(state.step, **{f"heldout_{name}": value for name, value in metrics.items()})
+        self.callbacks.training.evaluated = metrics
         self._call("on_evaluate")
         if self.ranking.better(score := self.callbacks.training.score, state.best):
             state.best, state.best_step = score, state.step

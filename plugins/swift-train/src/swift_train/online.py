@@ -47,6 +47,7 @@ class Session:
         trainer: has the model, and writes its weights. They are those before the first step, also in a run that resumes.
         rows_per_step: over all ranks.
         context: the model's maximum context length, in tokens.
+        heldout: the rows for evaluation, if there are any.
         resume: the checkpoints that the run resumes from, if it does.
     """
 
@@ -57,6 +58,7 @@ class Session:
     trainer: Trainer
     rows_per_step: int
     context: int
+    heldout: Samples | None
     resume: Resume | None
 
 
@@ -66,6 +68,19 @@ class MeasuringSampler(StepSampler, Protocol):
 
     def metrics(self) -> Mapping[str, float]:
         """Return the metrics of the last step, by name; the same on every rank."""
+        ...
+
+
+@runtime_checkable
+class EvaluatingSampler(StepSampler, Protocol):
+    """A sampler that evaluates the model on the held-out rows, such as prompts whose answers are sampled."""
+
+    def evaluate(self, step: int) -> Mapping[str, float]:
+        """Return the metrics after a step by name, the most important one first; the same on every rank. Collective.
+
+        Raises:
+            Interrupted: a stop was requested meanwhile, or the rows could not be evaluated.
+        """
         ...
 
 

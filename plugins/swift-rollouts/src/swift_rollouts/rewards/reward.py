@@ -11,6 +11,7 @@ from swift_evaluate.metrics.metric import GROUP as METRICS
 
 from swift_core.contract import Ref, SwiftError, UsageError, suggestion
 from swift_core.options import Invalid, Options
+from swift_rollouts.user_code.choices import CodeChoice, code_choices
 
 GROUP = "swift.rewards"
 EXPECTED = ("solution", "answer", "expected", "ground_truth", "label")  # fields of a row that hold the expected answer, first come first
@@ -18,13 +19,18 @@ EXPECTED = ("solution", "answer", "expected", "ground_truth", "label")  # fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A sampled answer to be scored: its text and token ids, why it ended, the prompt's messages, and the other fields of its row."""
+    """A sampled answer to be scored: its text and token ids, why it ended, the prompt's messages, and the other fields of its row.
+
+    If the answer has several turns, its text is that of the last one, and the token ids are those of all, with what others said.
+    """
 
     text: str
     ids: Sequence[int] = ()
     finish: str = "stop"  # "length" if it was cut
     messages: Sequence[Mapping[str, Any]] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+    turns: Sequence[Mapping[str, Any]] = ()  # the messages after the prompt, if a scheduler or tools replied
+    environment: float | None = None  # sum of the rewards that a scheduler gave
 
     @property
     def expected(self) -> str:
@@ -49,6 +55,11 @@ class Reward(Options):
             ValueError: a row lacks what the reward needs; the message says what.
         """
         raise NotImplementedError
+
+
+def reward_choices(items: Sequence[Any], modules: Sequence[str] = ()) -> list[CodeChoice]:
+    """Return the choices that the option `reward_funcs` names; raises as `code_choices` does."""
+    return code_choices(items, "reward", "reward_funcs", modules)
 
 
 def reward_names() -> dict[str, str]:

@@ -1,64 +1,38 @@
-"""The process that computes rewards: `python -m swift_rollouts.rewards.worker`, JSON lines on stdin and stdout.
-
-The first line has the rewards, each further one a batch of answers; each is answered by a line. Whatever a reward prints goes to stderr.
-The process ends as soon as stdin is closed, even if a reward hangs.
-"""
+"""The process that computes rewards: `python -m swift_rollouts.rewards.worker`. They run in its main thread, one batch at a time."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import queue
-import sys
-import threading
-import traceback
 from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from swift_core.contract import SwiftError, UsageError
-from swift_rollouts.rewards.choices import RewardChoice
 from swift_rollouts.rewards.functions import FunctionReward
-from swift_rollouts.rewards.reward import Answered, named_reward
+from swift_rollouts.rewards.reward import Answered, named_reward, reward_names
+from swift_rollouts.user_code import loading
+from swift_rollouts.user_code.choices import CodeChoice
+from swift_rollouts.user_code.worker import Answer, raised, serve
 
 
 class _Scoring(Protocol):
     def score(self, answers: Sequence[Answered], /) -> Sequence[Any]: ...
 
 
-def main() -> NoReturn:
-    """Answer every line of stdin, until it is closed."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(lines,), daemon=True).start()
-    rewards: dict[str, _Scoring] = {}
-    while True:
-        line = lines.get()
-        try:
-            reply: dict[str, Any] = _loaded(json.loads(line), rewards) if not rewards else _scored(json.loads(line), rewards)
-        except SwiftError as error:
-            reply = {"error": error.to_json()}
-        channel.write(json.dumps(reply) + "\n")
-        channel.flush()
+def _load(choices: list[dict[str, Any]]) -> tuple[Answer, int]:
+    rewards = {choice.name: _reward(choice) for choice in (CodeChoice(**each) for each in choices)}
+
+    def score(batch: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+        answers = [Answered(**answer) for answer in batch]
+        return {name: _scores(name, reward, answers) for name, reward in rewards.items()}
+
+    return score, 0
 
 
-def _read(lines: queue.SimpleQueue[str]) -> None:
-    for line in sys.stdin:
-        lines.put(line)
-    os._exit(0)
-
-
-def _loaded(choices: list[dict[str, Any]], rewards: dict[str, _Scoring]) -> dict[str, Any]:
-    for each in choices:
-        choice = RewardChoice(**each)
-        rewards[choice.name] = FunctionReward(choice) if choice.target else named_reward(choice.name, choice.options)
-    return {"names": list(rewards)}
-
-
-def _scored(batch: list[dict[str, Any]], rewards: dict[str, _Scoring]) -> dict[str, Any]:
-    answers = [Answered(**answer) for answer in batch]
-    return {"scores": {name: _scores(name, reward, answers) for name, reward in rewards.items()}}
+def _reward(choice: CodeChoice) -> _Scoring:
+    where = f"reward_funcs.{choice.name}"
+    if choice.target or (choice.name not in reward_names() and loading.has(choice, where)):
+        return FunctionReward(loading.load(choice, where), choice.options)
+    return named_reward(choice.name, choice.options)
 
 
 def _scores(name: str, reward: _Scoring, answers: Sequence[Answered]) -> list[float | None]:
@@ -72,10 +46,7 @@ def _scores(name: str, reward: _Scoring, answers: Sequence[Answered]) -> list[fl
             f"the reward '{name}' refuses an answer: {error}", code="RL-017", where=where, hint="Correct the rows or the reward."
         ) from error
     except Exception as error:
-        traceback.print_exc()
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"the reward '{name}' raised {type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
-        raise UsageError(message, code="RL-018", where=where, hint="Correct the function; log.txt has its traceback.") from error
+        raise raised(error, "reward", name, where) from error
     if len(found) != len(answers):
         message = f"the reward '{name}' returned {len(found)} scores for {len(answers)} answers"
         raise UsageError(message, code="RL-019", where=where, hint="Return a list with a number, or None, for each answer.")
@@ -99,4 +70,4 @@ def _number(name: str, score: Any, answer: Answered) -> float | None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(_load)

@@ -1,0 +1,59 @@
+"""Python functions as tools: their schemas, and their results as messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from swift_core.contract import UsageError
+from swift_rollouts.user_code import loading
+from swift_rollouts.user_code.choices import CodeChoice
+
+
+def tool_schemas(choices: Sequence[CodeChoice]) -> list[dict[str, Any]]:
+    """Return the schemas of functions, from their annotations and docstrings (`transformers.utils.get_json_schema`).
+
+    Raises:
+        UsageError: a function does not exist, or its docstring describes no argument.
+    """
+    from transformers.utils.chat_template_utils import get_json_schema
+
+    found = []
+    for choice in choices:
+        where = f"tools.{choice.name}"
+        function = loading.load(choice, where)
+        try:
+            found.append(get_json_schema(function))
+        except Exception as error:
+            hint = "Give each argument a type, and the docstring a section 'Args:' with a line for each, as in Google's style."
+            raise UsageError(f"the tool '{choice.name}' has no schema: {error}", code="RL-039", where=where, hint=hint) from error
+    return found
+
+
+class Tools:
+    """Calls tools as the model asks.
+
+    Args:
+        functions: by name.
+    """
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self._functions = functions
+
+    def results(self, calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return a message for each call. What goes wrong is told to the model, which has to learn from it."""
+        return [
+            {"role": "tool", "name": call["function"]["name"], "tool_call_id": call["id"], "content": self._result(call["function"])}
+            for call in calls
+        ]
+
+    def _result(self, call: Mapping[str, Any]) -> str:
+        function = self._functions.get(call["name"])
+        if function is None:
+            return f"Error: there is no tool '{call['name']}'; tools: {', '.join(self._functions)}."
+        try:
+            found = function(**call["arguments"])
+        except Exception as error:
+            return f"Error: {type(error).__name__}: {error}"
+        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)
