@@ -15,7 +15,16 @@ SOURCES = [*ROOT.glob("plugins/swift-serve/src/**/*.py"), *ROOT.glob("plugins/sw
 
 def documented(path: str) -> bool:
     full = path.removeprefix("..") if path.startswith("..") else f"/v1/{path.removeprefix('/')}"
-    return full in {route.path for route in ROUTES} or full in ("/load_lora_adapter", "/unload_lora_adapter")  # SGLang's places of them
+    elsewhere = (
+        "/load_lora_adapter",
+        "/unload_lora_adapter",
+        "/classify",
+        "/score",
+        "/rerank",
+        "/v2/rerank",
+        "/pooling",
+    )  # SGLang's, vLLM's
+    return full in {route.path for route in ROUTES} or full in elsewhere
 
 
 def test_every_route_that_is_called_is_in_the_table():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import swift_plugin_vllm
+from swift_formats.cross_encoder import LogitScore, write_logit_score
+from swift_formats.head_facts import HeadFacts, write_head_facts
+from swift_formats.sentence_transformers import Pooling, write_pooling
 from swift_plugin_vllm.backend import VllmBackend
 from swift_plugin_vllm.options import VllmOptions
 from swift_serve.client import Refused
@@ -168,3 +172,24 @@ def test_adapters_while_it_runs(script: ScriptedServer, tmp_path: Path) -> None:
     script.answer = lambda handler: reply(handler, 400, {"error": {"message": "rank 64 is greater than max_lora_rank 16"}})
     with pytest.raises(Refused, check=coded("SERVE-087"), match="rank 64 is greater"):
         backend.add_adapter(server, "two", tmp_path)
+
+
+def test_a_model_with_a_head_is_started_with_the_pooling_runner(tiny_model: Path, tmp_path: Path) -> None:
+    def arguments(folder: Path) -> list[str]:
+        return list(backends.command(VllmBackend(VllmOptions()), checkpoint=folder).argv)[len(START) :]
+
+    assert "--runner" not in arguments(tiny_model)
+    embedder = shutil.copytree(tiny_model, tmp_path / "embedder")
+    write_pooling(embedder, Pooling("mean", True), 64, None)
+    assert "--runner pooling" in " ".join(arguments(embedder))
+    reranker = shutil.copytree(tiny_model, tmp_path / "reranker")
+    write_logit_score(reranker, LogitScore(7, 5))
+    write_head_facts(reranker, HeadFacts(("no", "yes"), "sigmoid", "pair"))
+    words = arguments(reranker)
+    overrides = json.loads(words[words.index("--hf-overrides") + 1])
+    assert overrides == {
+        "architectures": ["LlamaForSequenceClassification"],
+        "classifier_from_token": ["no", "yes"],
+        "method": "from_2_way_softmax",
+    }
+    assert words[words.index("--chat-template") + 1] == str(reranker / "chat_template.jinja")

@@ -64,6 +64,13 @@ def pooling_of(checkpoint: Path) -> Pooling | None:
     return Pooling(modes[0], "Normalize" in kinds, prompts)
 
 
+def max_length_of(checkpoint: Path) -> int | None:
+    """Return the tokens to which texts are cut; None if the checkpoint does not say."""
+    file = checkpoint / SETTINGS
+    found = _read(file).get("max_seq_length") if file.is_file() else None
+    return int(found) if found else None
+
+
 def write_pooling(folder: Path, pooling: Pooling, size: int, max_length: int | None) -> None:
     """Add the files of sentence-transformers to a checkpoint folder.
 

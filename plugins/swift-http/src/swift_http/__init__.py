@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from swift_http.app import create_app
 from swift_http.engine import ChatEngine, Piece, Sampling, Token
+from swift_http.head_app import create_head_app
+from swift_http.head_engine import HeadEngine, HeadRequest, Numbers
 from swift_http.limits import Limits
 from swift_http.server import bind, run
 
-__all__ = ["ChatEngine", "Limits", "Piece", "Sampling", "Token", "bind", "create_app", "run"]
+__all__ = [
+    "ChatEngine",
+    "HeadEngine",
+    "HeadRequest",
+    "Limits",
+    "Numbers",
+    "Piece",
+    "Sampling",
+    "Token",
+    "bind",
+    "create_app",
+    "create_head_app",
+    "run",
+]

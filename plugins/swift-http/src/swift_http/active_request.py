@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from swift_http.engine import ChatEngine, Piece, Sampling
 from swift_http.errors import ApiError
+from swift_http.head_engine import HeadEngine
 from swift_http.limits import AdmissionControl
 from swift_http.metrics import Metrics
 from swift_http.stop_strings import StopFilter
@@ -35,7 +36,14 @@ class ActiveRequest:
     """
 
     def __init__(
-        self, request: Request, engine: ChatEngine, admission: AdmissionControl, metrics: Metrics, *, endpoint: str, model: str
+        self,
+        request: Request,
+        engine: ChatEngine | HeadEngine,
+        admission: AdmissionControl,
+        metrics: Metrics,
+        *,
+        endpoint: str,
+        model: str,
     ) -> None:
         admission.admit(self.abort)
         self.model = model
@@ -84,7 +92,8 @@ class ActiveRequest:
         """Yield the engine's pieces up to the first stop string; the last piece has `finish`."""
         visible = StopFilter(stops)
         generated = 0
-        source = cast("AsyncGenerator[Piece]", self._engine.generate(prompt, sampling, model=self.model))
+        engine = cast("ChatEngine", self._engine)
+        source = cast("AsyncGenerator[Piece]", engine.generate(prompt, sampling, model=self.model))
         async with aclosing(source):
             async for piece in source:
                 self._metrics.token()

@@ -9,19 +9,16 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from swift_http import errors, openapi
-from swift_http.active_request import ActiveRequest
+from swift_http import openapi
 from swift_http.adapter_routes import add_adapter_routes
 from swift_http.chat_routes import add_chat_routes
-from swift_http.cors import allow_origins
 from swift_http.embedding_routes import add_embedding_routes
 from swift_http.engine import ChatEngine, SupportsEmbeddings, SupportsRuntimeAdapters
-from swift_http.errors import ApiError, unknown_model
+from swift_http.frame import make_frame
 from swift_http.generation import GenerationRequest, check_supported, respond
-from swift_http.guard import PUBLIC_PATHS, Guard
+from swift_http.guard import PUBLIC_PATHS
 from swift_http.info_routes import add_info_routes
-from swift_http.limits import AdmissionControl, Limits
-from swift_http.metrics import Metrics
+from swift_http.limits import Limits
 from swift_http.requests import CompletionRequest
 from swift_http.response_builders import CompletionBuilder
 from swift_http.streams import close_when_done
@@ -51,28 +48,7 @@ def create_app(
         UsageError: an entry of `origins` is not an origin.
     """
     limits = limits or Limits()
-    app = FastAPI(
-        title="swift-core",
-        summary="An OpenAI-compatible server",
-        docs_url=None,
-        redoc_url=None,
-        responses=openapi.ERRORS,
-    )
-    errors.install(app)
-    app.add_middleware(Guard, api_key=api_key, max_body_bytes=limits.max_body_bytes, body_timeout=limits.body_timeout)
-    if origins:
-        allow_origins(app, origins)  # outside the guard: browsers send preflight requests without the key
-    admission, metrics = AdmissionControl(limits), Metrics()
-    app.state.admission, app.state.engine = admission, engine
-
-    def admit(request: Request, endpoint: str, model: str) -> ActiveRequest:
-        try:
-            if model not in engine.models:
-                raise unknown_model(model, engine.models)
-            return ActiveRequest(request, engine, admission, metrics, endpoint=endpoint, model=model)
-        except ApiError as error:
-            metrics.refused(endpoint, error.status_code)
-            raise
+    app, admit, metrics = make_frame(engine, api_key=api_key, limits=limits, origins=origins)
 
     async def encode(item: str | list[int]) -> list[int]:
         return await asyncio.to_thread(engine.encode, item) if isinstance(item, str) else item

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from swift_http.head_engine import HeadEngine
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
@@ -176,7 +178,7 @@ class AcceptsMedia(Protocol):
         ...
 
 
-def media_kinds(engine: ChatEngine) -> Collection[str]:
+def media_kinds(engine: ChatEngine | HeadEngine) -> Collection[str]:
     """Return the kinds of media that an engine takes in messages."""
     return engine.media_kinds if isinstance(engine, AcceptsMedia) else ()
 

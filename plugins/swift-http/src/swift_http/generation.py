@@ -14,6 +14,7 @@ from swift_http import response_builders
 from swift_http.active_request import ActiveRequest
 from swift_http.engine import OPTIONAL_FIELDS, ChatEngine, DeclaresSupport, Piece, Sampling
 from swift_http.errors import ApiError
+from swift_http.head_engine import HeadEngine
 from swift_http.response_builders import Choice, Json, ResponseBuilder
 from swift_http.streams import EventStream
 
@@ -74,7 +75,7 @@ async def respond(
     return EventStream(active, request.builder, await anext(events), events)
 
 
-def check_supported(engine: ChatEngine, sampling: Sampling, variables: Mapping[str, Any]) -> None:
+def check_supported(engine: ChatEngine | HeadEngine, sampling: Sampling, variables: Mapping[str, Any]) -> None:
     """Check that the engine supports every optional field that the request sets.
 
     Raises:

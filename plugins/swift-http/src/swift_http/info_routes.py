@@ -14,11 +14,12 @@ from swift_http import openapi, response_builders
 from swift_http.engine import ChatEngine, ReportsFailure, Sampling, media_kinds
 from swift_http.errors import ApiError, unknown_model
 from swift_http.generation import check_supported
+from swift_http.head_engine import HeadEngine
 from swift_http.metrics import Metrics
 from swift_http.vllm_requests import DetokenizeRequest, TokenizeRequest
 
 
-def add_info_routes(app: FastAPI, engine: ChatEngine, metrics: Metrics) -> None:
+def add_info_routes(app: FastAPI, engine: ChatEngine | HeadEngine, metrics: Metrics) -> None:
     """Add /tokenize, /detokenize, /v1/models, /health and /metrics."""
     created = int(time.time())
 

@@ -60,6 +60,25 @@ EMBEDDINGS = _ok(
         usage=_object(prompt_tokens=_INTEGER, total_tokens=_INTEGER),
     )
 )
+_COUNTS = _object(prompt_tokens=_INTEGER, total_tokens=_INTEGER)
+
+
+def _listed(**item: Any) -> _Responses:
+    return _ok(
+        _object(
+            id=_STRING,
+            object={"const": "list"},
+            created=_INTEGER,
+            model=_STRING,
+            data=_list(_object(index=_INTEGER, **item)),
+            usage=_COUNTS,
+        )
+    )
+
+
+CLASSES = _listed(label=_OR_NONE, probs=_list(_NUMBER), num_classes=_INTEGER)
+SCORES = _listed(object={"const": "score"}, score=_NUMBER)
+RANKING = _ok(_object(id=_STRING, model=_STRING, results=_list(_object(index=_INTEGER, relevance_score=_NUMBER)), usage=_COUNTS))
 TOKENIZE = _ok(_object(tokens=_list(_INTEGER), count=_INTEGER, max_model_len=_INTEGER))
 DETOKENIZE = _ok(_object(prompt=_STRING))
 MODELS = _ok(_object(object={"const": "list"}, data=_list(_ENTRY)))

@@ -29,15 +29,21 @@ class LabelledEncoder(ConversationEncoder):
     ) -> None:
         super().__init__(tokenizer, options, stops, media)
         self._problem_type, self._num_labels = options.problem_type, options.num_labels
-        self.settings = {**self.settings, "problem_type": self._problem_type, "num_labels": self._num_labels}
+        self.settings = {
+            **self.settings,
+            "problem_type": self._problem_type,
+            "num_labels": self._num_labels,
+            "names": list(options.label_names),
+        }
         self.columns = column_names(self._problem_type, self._num_labels)
+        self._numbers = {name: number for number, name in enumerate(options.label_names)}
 
     def texts(self, raw: RawRow) -> list[SupervisedText]:
         """Return the text of the conversation."""
         row = normalise(raw, ("label",), media_folder=self.media)
         assert isinstance(row, LabelRow)
         try:
-            found = targets(row.label, self._problem_type, self._num_labels)
+            found = targets(self._numbered(row.label), self._problem_type, self._num_labels)
         except (TypeError, ValueError):
             raise UsageError(
                 f"the label is {row.label!r}; {self._problem_type} needs {_NEEDS[self._problem_type].format(self._num_labels)}",
@@ -48,6 +54,12 @@ class LabelledEncoder(ConversationEncoder):
         chat = ChatRow(row.messages, row.tools, variables=row.variables, unread=row.unread)
         self.unread.add(chat)
         return [self.text(chat, found)]
+
+    def _numbered(self, label: Any) -> Any:
+        """Return a label with the numbers of classes in place of their names."""
+        if isinstance(label, list):
+            return [self._numbered(each) for each in label]
+        return self._numbers.get(label, label) if isinstance(label, str) else label
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         """Check that the sequence is scored at its last token."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_formats.head_facts import Activation, HeadFacts, write_head_facts
 from swift_train.score_task import ScoreTask
 from swift_train.tasks import Loss
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from swift_plugin_classification.options import SequenceClassificationOptions
+
+
+_ACTIVATIONS: Mapping[str, Activation] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "none",
+}
 
 
 class SequenceClassification(ScoreTask):
@@ -45,3 +54,10 @@ class SequenceClassification(ScoreTask):
             losses = (scores - columns).square().mean(-1)
             metric = {"mse": losses.detach()}
         return Loss((losses * weights).sum(), {name: ((value * weights).sum(), weights.sum()) for name, value in metric.items()})
+
+    def write_files(self, folder: Path, model: Any) -> None:
+        """Add what the numbers mean."""
+        options = self.options
+        labels = tuple(options.label_names or (f"LABEL_{number}" for number in range(options.num_labels)))
+        facts = HeadFacts(labels, _ACTIVATIONS[options.problem_type], "chat", options.system, options.problem_type)
+        write_head_facts(folder, facts)

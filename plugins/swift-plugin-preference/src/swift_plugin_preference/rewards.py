@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from swift_data.rows import ChatRow, PreferenceRow, normalise
+from swift_formats.head_facts import HeadFacts, write_head_facts
 from swift_train.score_task import ConversationEncoder, ScoreTask
 from swift_train.tasks import Loss
 from torch.nn.functional import logsigmoid
@@ -64,6 +66,10 @@ class Rm(ScoreTask):
         margin = pairs(micro.columns[_MARGIN])[0]
         losses = -logsigmoid(chosen - rejected - margin) + self.options.center_rewards_coefficient * (chosen + rejected) ** 2
         return pair_loss(losses, chosen, rejected, micro)
+
+    def write_files(self, folder: Path, model: Any) -> None:
+        """Add what the number means: a reward as it is, of a conversation."""
+        write_head_facts(folder, HeadFacts(("reward",), "none", "chat", self.options.system, "regression"))
 
 
 def _margin(raw: RawRow) -> float:

@@ -20,6 +20,7 @@ def swift_backends() -> list[BackendSpec]:
             engines=(Engine(when="cuda", python=">=3.11", requirements=("sglang>=0.5.23",)),),
             isolated=True,
             reads=("safetensors",),
+            serves=("chat", "completions", "embeddings", "classify"),
             modalities=("text", "image", "video", "audio"),
             adapters=True,
             adapter_names="{model}:{adapter}",

@@ -9,6 +9,7 @@ from pathlib import Path
 from swift_serve import keyed_launch
 from swift_serve.backend_mixins import AdapterRoutes
 from swift_serve.engine_flags import arguments
+from swift_serve.head_tasks import answer_kind
 from swift_serve.roles import Command, Serving
 
 from swift_core.contract import UsageError
@@ -59,6 +60,8 @@ class SglangBackend(AdapterRoutes):
         argv = [serving.python, keyed_launch.__file__, "sglang.launch_server", "--api-key"]
         argv += ["--model-path", str(serving.checkpoint), "--served-model-name", serving.name]
         argv += ["--host", serving.host, "--port", str(serving.port), "--enable-metrics"]
+        if answer_kind(serving.checkpoint) != "text":
+            argv.append("--is-embedding")
         argv += arguments(options, FLAGS)
         if options.enforce_eager:
             argv += ["--cuda-graph-backend-decode", "disabled", "--cuda-graph-backend-prefill", "disabled"]

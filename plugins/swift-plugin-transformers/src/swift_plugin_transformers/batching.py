@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from swift_http import Piece, Token
-from swift_http.worker import Worker, finish_request
+from swift_http.worker import finish_request
 from torch import Tensor
 
 from swift_core.contract import UsageError
@@ -20,13 +20,14 @@ from swift_plugin_transformers.detokenizer import Writer, token_of, token_text
 from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error
 from swift_plugin_transformers.penalties import extra_processors
 from swift_plugin_transformers.prefix_cache import PrefixCache
+from swift_plugin_transformers.serving_worker import ServingWorker
 from swift_plugin_transformers.structured_output import Grammars
 from swift_plugin_transformers.varlen import NoCache, SequenceCache, forward
 
 TOKENS_PER_STEP = 512  # maximum number of new tokens in one forward pass
 
 
-class Batcher(Worker[Request]):
+class Batcher(ServingWorker[Request]):
     """Worker thread that computes up to `batch_size` requests at once.
 
     Args:

@@ -66,6 +66,7 @@ class ServedModel:
         max_new_tokens: default limit of a completion, in tokens.
         allow_other_base: accept adapters that were trained on another base model.
         processed_logprobs: return log-probabilities after the logits processors, instead of the model's own.
+        head: output layer of the model, as in `TaskSpec.head`.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class ServedModel:
         max_new_tokens: int,
         allow_other_base: bool = False,
         processed_logprobs: bool = False,
+        head: str = "",
     ) -> None:
         self.base = base
+        self.head = head
         self.processed_logprobs = processed_logprobs
         self.tuner = tuner
         self.allow_other_base = allow_other_base

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from swift_http import Piece, Token
-from swift_http.worker import Worker, finish_request
+from swift_http.worker import finish_request
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
@@ -15,10 +15,11 @@ from transformers.generation.streamers import BaseStreamer
 from swift_plugin_transformers.detokenizer import Writer, token_of, token_text
 from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error, without_processors
 from swift_plugin_transformers.penalties import extra_processors
+from swift_plugin_transformers.serving_worker import ServingWorker
 from swift_plugin_transformers.structured_output import Grammars
 
 
-class SequentialWorker(Worker[Request]):
+class SequentialWorker(ServingWorker[Request]):
     """Worker thread that computes requests one at a time, in order of arrival."""
 
     def __init__(self, served: ServedModel, grammars: Grammars) -> None:
@@ -38,9 +39,6 @@ class SequentialWorker(Worker[Request]):
     def is_using(self, model: str) -> bool:
         """Return whether there are requests for that model. Call it in the worker thread."""
         return any(request.model == model for request in self._queue)
-
-    def evict(self, model: str) -> None:
-        """Do nothing: there is no prefix cache."""
 
     # -- in the worker thread --------------------------------------------------------------------------------------------
 

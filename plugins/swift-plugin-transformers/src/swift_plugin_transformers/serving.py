@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_http import Limits, bind, create_app, run
+from swift_http import Limits, bind, create_app, create_head_app, run
+from swift_serve.head_tasks import base_is_served
 from swift_train.processors import tokenizer_of
 
 from swift_core.contract import SwiftError, UsageError
@@ -27,7 +28,11 @@ from swift_plugin_transformers.serve_options import ServeOptions
 _MEDIA_BODY = 32 * 1024 * 1024  # bytes of a request with pictures
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from swift_train.head_inputs import ServedHead
+
     from swift_plugin_transformers.engine import EmbeddedEngine
+    from swift_plugin_transformers.head_engine import EmbeddedHeadEngine
 
 
 def load(
@@ -39,8 +44,8 @@ def load(
     trust_remote_code: bool = False,
     hash: str = "",
     allow_other_base: bool = False,
-) -> EmbeddedEngine:
-    """Load a checkpoint and its adapters as an engine.
+) -> EmbeddedEngine | EmbeddedHeadEngine:
+    """Load a checkpoint and its adapters as an engine: of text, or of the numbers of their head.
 
     Args:
         checkpoint: folder of the base model, or a GGUF file.
@@ -58,10 +63,11 @@ def load(
     from swift_train.build import load_checkpoint, source_of
     from transformers.utils.logging import disable_progress_bar
 
-    from swift_core.checkpoints import family_of
+    from swift_core.checkpoints import Checkpoint, family_of
     from swift_plugin_transformers.detokenizer import find_eos_token_ids
     from swift_plugin_transformers.engine import EmbeddedEngine
     from swift_plugin_transformers.generation import ServedModel
+    from swift_plugin_transformers.head_engine import EmbeddedHeadEngine
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # served names may contain dots, module names may not
@@ -79,7 +85,9 @@ def load(
     )
     base = source_of(checkpoint, hash=hash)
     tokenizer = tokenizer_of(loaded.processor)
-    eos_token_ids = find_eos_token_ids(inner_model(loaded.model), tokenizer, family_of(base).stop_tokens)
+    heads = served_heads(checkpoint, adapters, name)
+    generates = not any(head.served for head in heads.values())
+    eos_token_ids = find_eos_token_ids(inner_model(loaded.model), tokenizer, family_of(base).stop_tokens) if generates else ()
     served = ServedModel(
         loaded,
         base,
@@ -90,8 +98,21 @@ def load(
         max_new_tokens=options.max_new_tokens,
         allow_other_base=allow_other_base,
         processed_logprobs=options.logprobs_mode == "processed_logprobs",
+        head=next((found for folder in (*adapters.values(), checkpoint) if (found := Checkpoint.at(folder).head)), ""),
     )
-    return EmbeddedEngine(served, name, options)
+    return EmbeddedEngine(served, name, options) if generates else EmbeddedHeadEngine(served, heads, options)
+
+
+def served_heads(checkpoint: Path, adapters: Mapping[str, Path], name: str) -> dict[str, ServedHead]:
+    """Return the head of each served name: without the base, if its adapters have a head of scores that it lacks."""
+    from swift_train.head_inputs import ServedHead
+
+    base, heads = ServedHead.of(checkpoint), {alias: ServedHead.of(folder, checkpoint) for alias, folder in adapters.items()}
+    if not base_is_served(checkpoint, list(adapters.values())):
+        return heads
+    if any(head.kind == "hidden" for head in heads.values()):
+        base = replace(base, kind="hidden")  # it is loaded without its output layer
+    return {name: base, **heads}
 
 
 def tool_parser(checkpoint: Path) -> str:
@@ -121,14 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hash=parsed.hash,
             allow_other_base=parsed.allow_other_base,
         )
-        app = create_app(
-            engine,
-            api_key=key,
-            limits=_limits(engine, options),
-            tool_parser=tool_parser(Path(parsed.checkpoint)),
-            adapter_folders=[Path(folder) for folder in options.adapter_folder],
-            origins=options.cors_origin,
-        )
+        app = _app(engine, key, options, Path(parsed.checkpoint))
         try:
             run(app, bound, ready=lambda url: _write(sys.stdout, event="ready", url=url, models=engine.models))
         finally:
@@ -143,9 +157,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _limits(engine: EmbeddedEngine, options: ServeOptions) -> Limits:
+def _app(engine: EmbeddedEngine | EmbeddedHeadEngine, key: str | None, options: ServeOptions, checkpoint: Path) -> FastAPI:
+    from swift_plugin_transformers.engine import EmbeddedEngine
+
     limits = Limits(max_requests=options.queue, timeout=options.timeout)
-    return replace(limits, max_body_bytes=_MEDIA_BODY) if engine.media_kinds else limits
+    folders, origins = [Path(folder) for folder in options.adapter_folder], options.cors_origin
+    if not isinstance(engine, EmbeddedEngine):
+        return create_head_app(engine, api_key=key, limits=limits, adapter_folders=folders, origins=origins)
+    if engine.media_kinds:
+        limits = replace(limits, max_body_bytes=_MEDIA_BODY)
+    parser = tool_parser(checkpoint)
+    return create_app(engine, api_key=key, limits=limits, tool_parser=parser, adapter_folders=folders, origins=origins)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

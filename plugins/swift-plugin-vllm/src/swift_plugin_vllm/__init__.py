@@ -21,6 +21,7 @@ def swift_backends() -> list[BackendSpec]:
             engines=ENGINES,
             isolated=True,
             reads=("safetensors",),
+            serves=("chat", "completions", "embeddings", "classify", "score", "rerank"),
             modalities=("text", "image", "video", "audio"),
             adapters=True,
             runtime_adapters=True,

@@ -11,6 +11,7 @@ from swift_serve.engine_flags import arguments
 from swift_serve.roles import Command, Serving
 
 from swift_core.contract import UsageError
+from swift_plugin_vllm.heads import head_arguments
 from swift_plugin_vllm.options import VllmOptions
 
 FLAGS = {
@@ -56,6 +57,7 @@ class VllmBackend(AdapterRoutes):
         argv = [serving.python, "-m", "vllm.entrypoints.openai.api_server"]
         argv += ["--model", str(serving.checkpoint), "--served-model-name", serving.name]
         argv += ["--host", serving.host, "--port", str(serving.port)]
+        argv += head_arguments(serving.checkpoint)
         argv += arguments(options, FLAGS)
         if options.tool_call_parser:
             argv.append("--enable-auto-tool-choice")

@@ -29,6 +29,9 @@ GUARDED: Mapping[
     "/completions": _COMPLETE,
     "/embeddings": {"input": PROMPT},
     "/responses": {"input": PROMPT, "max_output_tokens": 1},
+    **{path: {"input": PROMPT} for path in ("/classify", "../classify", "../pooling")},
+    **{path: {"text_1": PROMPT, "text_2": PROMPT} for path in ("/score", "../score")},
+    **{path: {"query": PROMPT, "documents": [PROMPT]} for path in ("/rerank", "../rerank", "../v2/rerank")},
     "/load_lora_adapter": {},
     "/unload_lora_adapter": {},
     "../load_lora_adapter": {},
@@ -118,7 +121,7 @@ def check_effect(server: Server, base: str, model: str, checkpoint: Path, note: 
     """
     before, after, again = (_scores(server, name) for name in (base, model, base))
     if not (before and after and again):
-        note(f"could not check that the adapter '{model}' has an effect: the engine returns no log-probabilities")
+        note(f"could not check that the adapter '{model}' has an effect: the engine returns no numbers to compare")
     elif _difference(before, after) <= _difference(before, again):
         raise SwiftError(
             f"the output of '{model}' equals that of '{base}': the adapter has no effect",
@@ -129,7 +132,7 @@ def check_effect(server: Server, base: str, model: str, checkpoint: Path, note: 
 
 
 def _scores(server: Server, model: str) -> Scores:
-    """Return the greedy continuation of a fixed prompt with log-probabilities; empty if the engine returns none."""
+    """Return the greedy continuation of a fixed prompt with log-probabilities, or the numbers of a head; empty if there are none."""
     client = Client(server)
     request: dict[str, Any] = {"model": model, "max_tokens": TOKENS, "temperature": 0}
     try:
@@ -143,7 +146,18 @@ def _scores(server: Server, model: str) -> Scores:
         reply = client.post("/chat/completions", {**request, "messages": [turn], "logprobs": True})
         return [(item["token"], item["logprob"]) for item in reply["choices"][0]["logprobs"]["content"]]
     except (Refused, KeyError, TypeError):
-        return []
+        return _numbers(client, model)
+
+
+def _numbers(client: Client, model: str) -> Scores:
+    """Return what the head of a model gives for a fixed text; empty if the engine has no such routes."""
+    for path, field in (("/embeddings", "embedding"), ("/classify", "probs"), ("../classify", "probs")):
+        try:
+            found = client.post(path, {"model": model, "input": PROMPT})["data"][0][field]
+            return [(str(place), float(number)) for place, number in enumerate(found)]
+        except (Refused, KeyError, TypeError):
+            pass
+    return []
 
 
 def _difference(one: Scores, other: Scores) -> float:

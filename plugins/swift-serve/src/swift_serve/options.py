@@ -60,8 +60,15 @@ class AskOptions(SamplingOptions, RowFileOptions, AnsweringOptions):
         "Checkpoint to ask; it is served while the questions are answered.",
         also=("model_id_or_path", "model_name_or_path", "ckpt_dir"),
     )
+    task_type: Literal["", "causal_lm", "embedding", "seq_cls", "reranker", "generative_reranker"] = option(
+        "", "What to ask for: text, vectors, classes or scores; default: what the checkpoint gives, of a server text."
+    )
     questions: list[str] = option(list, "Questions, each asked in a conversation of its own.")
-    dataset: Several = option(list, "Chat rows; the conversation up to the last user turn is sent.", also=("val_dataset",))
+    dataset: Several = option(
+        list,
+        "Chat rows; the conversation up to the last user turn is sent. For a model with a head: texts, label rows, queries with documents.",
+        also=("val_dataset",),
+    )
     system: str = option("", "System prompt of the questions, and of rows that have none.")
     top_k: int | None = option(None, "Sample from the k most likely tokens; -1: from all.", ge=-1)
     repetition_penalty: float | None = option(None, "Divide the logits of tokens that occurred already by this number.", gt=0)

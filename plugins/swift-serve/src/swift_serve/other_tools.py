@@ -20,11 +20,12 @@ SPELLINGS: Mapping[str, str] = {
 IGNORED: Mapping[str, str] = {
     **other_tools.IGNORED,
     **dict.fromkeys(("merge_lora", "vllm_enable_lora", "enable_lora"), _ADAPTERS),
-    **dict.fromkeys(("num_beams=1", "use_chat_template=true", "do_sample=false", "task_type=causal_lm"), _DEFAULT),
+    **dict.fromkeys(("num_beams=1", "use_chat_template=true", "do_sample=false"), _DEFAULT),
     **dict.fromkeys(("trust_remote_code=false", "push_to_hub=false", "load_data_args=false", "sleep_level=0"), _DEFAULT),
     "stream": "answers in the terminal are shown as they arrive; clients of a server choose it for each request",
     "write_batch_size": "each answer is written when it is there",
     "val_dataset_sample": "name#500 takes 500 rows",
+    "num_labels": "it is read from the checkpoint",
     "verbose": "requests are not logged, answers are written to a file",
     "log_interval": "the server has metrics at /metrics",
     "max_length": "the engine has its own limit: --backend.max-model-len of vllm, sglang and lmdeploy",
@@ -35,8 +36,6 @@ IGNORED: Mapping[str, str] = {
 
 UNSUPPORTED: Mapping[str, str] = {
     "load_data_args": "Name the rows to answer: --val_dataset FILE, such as the validation rows of the training.",
-    "task_type": "Classifiers, embeddings and rerankers are not served here: only generation.",
-    "num_labels": "Classifiers are not served here: only generation.",
     "template": _TEMPLATE,
     "agent_template": "Tool calls are rendered by the checkpoint's own chat template; --tool-call-parser of the engine reads them.",
     "use_chat_template": "Texts without a chat template are completed by /v1/completions of swift serve.",

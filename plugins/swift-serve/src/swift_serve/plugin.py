@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from swift_core.checkpoints import Checkpoint
-from swift_core.contract import Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
+from swift_core.contract import BackendSpec, Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
+from swift_core.plugins import registry
 from swift_serve.other_tools import BY_CLIENTS, IGNORED, SERVING, SPELLINGS, UNSUPPORTED
 
 SERVE = VerbSpec(
@@ -22,7 +23,7 @@ SERVE = VerbSpec(
     job=Ref("swift_serve.serve:serve"),
     check=Ref("swift_serve.signatures:problems"),
     spellings=SERVING,
-    ignored=IGNORED,
+    ignored={**IGNORED, "task_type": "it is read from the checkpoint"},
     unsupported={**UNSUPPORTED, **BY_CLIENTS},
     command=Ref("swift_serve.commands.serve:ServeCommand"),
 )
@@ -62,13 +63,35 @@ def swift_verbs() -> list[VerbSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse checkpoints that are no language models where they would be served or evaluated as one."""
-    if run.parts.keys() & {"backend", "evaluator"}:
-        for where, source in {"model": run.model, **{f"adapter.{name}": source for name, source in run.adapters.items()}}.items():
-            if source and Checkpoint.at(source.path).head:
-                hint = "Load it with transformers (AutoModelForSequenceClassification), an embedding model with sentence-transformers."
-                message = "this model gives scores or vectors of texts (reward model, classifier or embedding model); it can't generate any"
-                yield Problem(code="SERVE-089", where=where, message=message, hint=hint)
+    """Refuse checkpoints with a head where the engine does not serve it, or where text is evaluated."""
+    if not run.parts.keys() & {"backend", "evaluator"}:
+        return
+    from swift_serve.head_tasks import ROUTES, answer_kind
+
+    sources = {"model": run.model, **{f"adapter.{name}": source for name, source in run.adapters.items()}}
+    kinds = {where: answer_kind(Path(source.path)) for where, source in sources.items() if source}
+    for where, kind in kinds.items():
+        if kind == "text":
+            continue
+        if "evaluator" in run.parts:
+            message = f"this model gives numbers for texts ({kind}); it can't generate any"
+            hint = "Evaluate it on rows with labels: swift infer MODEL --dataset ROWS."
+            yield Problem(code="SERVE-094", where=where, message=message, hint=hint)
+            continue
+        yield from unserved_head(run, where, ROUTES[kind])
+
+
+def unserved_head(run: Run, where: str, route: str) -> Iterator[Problem]:
+    """Yield the problems with serving a head by the run's backend."""
+    specs = registry().all(BackendSpec)
+    able = [spec.name for spec in specs if route in spec.serves]
+    spec = registry().spec(run.part("backend"), BackendSpec)
+    if route not in spec.serves:
+        message = f"{spec.name} does not serve models with this head (no /v1/{route})"
+        yield Problem(code="SERVE-089", where=where, message=message, hint=f"Use --backend {' or '.join(able)}.")
+    elif where.startswith("adapter") and spec.name != SERVE.parts["backend"]:
+        message = f"{spec.name} does not serve an adapter with a head of its own"
+        yield Problem(code="SERVE-093", where=where, message=message, hint="Merge it: swift merge ADAPTER; then serve the merged model.")
 
 
 @hookimpl

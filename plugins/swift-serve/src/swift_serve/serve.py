@@ -20,6 +20,7 @@ from swift_core.runs import Report, free_port
 from swift_core.system import supervisor
 from swift_serve.acceptance import check_effect, check_key, check_tokens
 from swift_serve.client import Client, wait_ready
+from swift_serve.head_tasks import serves_base
 from swift_serve.roles import Backend, Serving
 
 
@@ -75,11 +76,12 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             raise _fault(process.poll(), log, float(options["startup_timeout"]))
         started = time.monotonic() - begin
         named = {spec.adapter_model(name, alias): folder for alias, folder in adapters.items()}
-        server = Server(url, (name, *named), key)
+        own = {name: serving.checkpoint} if serves_base(run) else {}
+        server = Server(url, (*own, *named), key)
         check_key(server, report.note)
-        for model, folder in {name: serving.checkpoint, **named}.items():
+        for model, folder in {**own, **named}.items():
             check_tokens(server, model, folder, report.note, refuse=options["parity"] == "refuse")
-        for model, folder in named.items():
+        for model, folder in named.items() if own else ():
             check_effect(server, name, model, folder, report.note)
         ready_event: ReadyEvent = {
             "event": "ready",

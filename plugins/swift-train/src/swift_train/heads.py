@@ -47,7 +47,7 @@ def head_of_run(run: Run) -> str:
     for path, head in stored.items():
         if head != asked and not (head == HIDDEN and asked and path in models):  # a new layer on a model without one
             hint = "Use the model and the task that it was trained with."
-            raise UsageError(f"it has {_described(head)}, and {who} has {_described(asked)}", code="TRAIN-128", where=path, hint=hint)
+            raise UsageError(f"it has {described(head)}, and {who} has {described(asked)}", code="TRAIN-128", where=path, hint=hint)
     return asked
 
 
@@ -101,7 +101,8 @@ def _forward(self: Any, input_ids: Tensor | None = None, *, logits_to_keep: Tens
     return SequenceClassifierOutput(logits=getattr(self, SCORE)(states.index_select(1, logits_to_keep)))
 
 
-def _described(head: str) -> str:
+def described(head: str) -> str:
+    """Return a head in a few words, for messages."""
     if head == HIDDEN:
         return "no head, as an embedding model"
     return f"a head of {size_of_head(head)} scores" if head else "the head of a language model"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_convert.verify import limits_of
 from swift_formats.files import copy_licence
-from swift_formats.sentence_transformers import copy_pooling
+from swift_formats.head_facts import copy_head_files
 
 from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
 from swift_core.contract import Run, SwiftError, UsageError
@@ -76,7 +76,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         merged: Any = model.to(getattr(torch, dtype))
         write_model(folder, merged, processor)
         copy_licence(Path(source.path), folder)
-        copy_pooling(last, folder)
+        copy_head_files(last, folder)
         generation = generation_facts(merged, processor)
         del loaded, model, merged  # only one model is held in memory
         report.progress("merge", 3, 4, unit="stages")

@@ -13,13 +13,16 @@ from swift_core.contract import Run, RunResult
 
 def ask(run: Run, screen: Screen) -> RunResult:
     """Ask, and show the answers."""
+    from swift_serve.ask_head import shown
+
     result = screen.carry_out(run)
     screen.close()
     if not screen.quiet:
         for line in Path(result.output or "").read_text(encoding="utf-8").splitlines():
             item = json.loads(line)
-            click.secho(f"> {item['question']}", bold=True)
-            click.echo(item["answer"].strip() + "\n")
+            asked, answer = (item["question"], item["answer"].strip()) if "answer" in item else shown(item)
+            click.secho(f"> {asked}", bold=True)
+            click.echo(answer + "\n")
     return result
 
 

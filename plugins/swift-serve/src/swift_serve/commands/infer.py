@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 HELP = """Chat with a checkpoint or a running server (--url); with --dataset or --questions, answer those and write the answers to a file.
 
 In a chat, /clear starts a new conversation, /system TEXT sets the system prompt, /image FILE attaches an image to the next message, /exit
-(or Ctrl-D) ends it; Ctrl-C interrupts an answer, and at the prompt ends the command."""
+(or Ctrl-D) ends it; Ctrl-C interrupts an answer, and at the prompt ends the command.
+
+A classifier, reward model, embedding model or reranker answers each line with its classes, vector or scores."""
 
 
 def infer(run: Run, screen: Screen) -> RunResult | None:
@@ -28,6 +30,8 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
     if run.options["questions"] or run.datasets:
         return ask(run, screen)
     from swift_serve.client import Client
+    from swift_serve.commands.numbers import show_numbers
+    from swift_serve.head_tasks import answer_kind_of_run
     from swift_serve.temporary_server import server_for
 
     if not run.options["url"]:
@@ -37,7 +41,8 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
         screen.note("loading the model")
     with server_for(run, Path(run.options["runs"]), watch=screen.watch) as server:
         screen.close()
-        _converse(Client(server), run.options)
+        kind = answer_kind_of_run(run)
+        _converse(Client(server), run.options) if kind == "text" else show_numbers(Client(server), kind, run.options["extra"])
     return None
 
 
