@@ -6,7 +6,10 @@ Each FOLDER is a checkout of the tool's repository. Every command line in its sh
 as `--dry-run` does. What is not of this program is replaced: the model by a tiny random Llama, an adapter by an empty one on it, data sets
 by rows of the form that the verb takes. Engines and a GPU are pretended to be there. So a count is the best case: the names and values of
 the options, and their combinations, and nothing of what a run then does. Lines with placeholders
-(`...`), or that name a configuration file which is not there, are not counted.
+(`...`), lines that are cut in the middle, and lines that name a configuration file which is not there, are not counted.
+
+A refusal has a reason if its message says more than that there is no such option. Commands whose verb, task or evaluator is not of this
+program (`swift rollout`, `--rlhf_type ppo`, `--task_type reranker`) are counted apart: no option could make them resolve.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
+from swift_evaluate.rewriting import UNSUPPORTED_BACKENDS
 from swift_plugin_import import yaml_file
 from swift_plugin_import.importer import importers
 from swift_plugin_import.shell import commands
@@ -36,12 +40,14 @@ from swift_plugin_megatron.command import swift_line
 from swift_testing.rig import write_tiny_model
 from swift_train import preflight, strategy_checks, verb_checks
 
+from swift_core.api import resolved
 from swift_core.cli import invoke
-from swift_core.contract import SwiftError
-from swift_core.plugins import engines
+from swift_core.contract import SwiftError, TaskSpec
+from swift_core.plugins import engines, find_command, find_verb, registry
 
 _FENCE = re.compile(r"^[ \t]*```(?:shell|bash|sh|console)[^\n]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _PROGRAMS = ("swift", "megatron", "trl")
+_TAKES_VALUE = ("model", "dataset", "val_dataset", "adapters", "output_dir")
 _TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
 _PAIR = {"prompt": _TURNS[:1], "chosen": _TURNS[1:], "rejected": [{"role": "assistant", "content": "No."}]}
 _ROWS = {  # by what the verb of a command is
@@ -49,8 +55,11 @@ _ROWS = {  # by what the verb of a command is
     "simpo": _PAIR, "kto": {"messages": _TURNS, "label": True}, "seq-cls": {"messages": _TURNS[:1], "label": 1},
     "grpo": {"messages": _TURNS[:1], "solution": "1"}, "gkd": {"messages": _TURNS},
 }  # fmt: skip
-_VARIABLES = ("NPROC_PER_NODE", "NNODES")
+_VARIABLES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 _CODE = re.compile(r"\[SWIFT-[A-Z]+-\d+\]")
+_HELP = re.compile(r"swift [\w -]*--help lists (the options|them)\.")  # says nothing of what was meant
+_VERB_FLAGS = ("rlhf_type", "task_type")  # their values are tasks
+_NO_TASK = ("causal_lm",)
 
 
 @dataclass
@@ -59,19 +68,41 @@ class Count:
 
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    absent: Counter[str] = field(default_factory=Counter)  # by what is not of this program
+    unhelpful: int = 0
     listed: list[str] = field(default_factory=list)
 
-    def add(self, what: str, problem: str) -> None:
+    def add(self, what: str, problem: Problem | str) -> None:
         """Count one; `problem` is empty if it resolves."""
-        self.accepted += not problem
-        if problem:
-            self.refused[problem] += 1
-            self.listed.append(f"{what}\n    {problem}")
+        found = problem if isinstance(problem, Problem) else Problem(problem, problem)
+        if not found.text:
+            self.accepted += 1
+        elif found.absent:
+            self.absent[found.text] += 1
+        else:
+            self.refused[found.text] += 1
+            self.unhelpful += not found.reason
+        if found.text:
+            self.listed.append(f"{what}\n    {found.text}\n    {found.reason}")
 
     def line(self, title: str) -> str:
         """Return a row of the table."""
-        total = self.accepted + self.refused.total()
-        return f"{title:32} {self.accepted:4} of {total:4}   {100 * self.accepted / total if total else 0:5.1f} %"
+        refused = self.refused.total()
+        total = self.accepted + refused
+        share = 100 * self.accepted / total if total else 0
+        return (
+            f"{title:32} {self.accepted:4} of {total:4}   {share:5.1f} %   refused with a reason {refused - self.unhelpful:3}, "
+            f"without {self.unhelpful:3}; not of this program {self.absent.total():3}"
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a command does not resolve: the message, the reason or the way that it gives, and whether its task is not of this program."""
+
+    text: str = ""
+    reason: str = ""
+    absent: bool = False
 
 
 class StandIns:
@@ -79,12 +110,17 @@ class StandIns:
 
     def __init__(self, folder: Path) -> None:
         sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 16, "num_key_value_heads": 16, "num_hidden_layers": 8}
-        self.folder, self.model, self.adapter = folder, write_tiny_model(folder / "model", **sizes), folder / "adapter"
+        self.folder, self.experts, self._adapters = folder, False, dict[Path, Path]()
+        self.model = write_tiny_model(folder / "model", **sizes)
         self.mixture = _mixture(folder / "mixture", self.model, sizes)
-        self.adapter.mkdir()
-        config = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": str(self.model)}
-        (self.adapter / "adapter_config.json").write_text(json.dumps(config))
-        (self.adapter / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+        for model in (self.model, self.mixture):
+            self._adapters[model] = _adapter(folder / f"adapter-{model.name}", model)
+        _training(folder, self.model, self.rows("sft"))
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter on the model that the current command is about."""
+        return self._adapters[self.mixture if self.experts else self.model]
 
     def rows(self, verb: str) -> str:
         """Return the file with rows for a verb."""
@@ -99,7 +135,7 @@ class StandIns:
         found: list[str] = []
         name, taken = "", 0
         identity = "swift/self-cognition" in " ".join(words)  # its rows are replaced, so the options for them are left out
-        self.experts = "expert_model_parallel_size" in flags
+        self.experts = bool({"expert_model_parallel_size", "router_aux_loss_coef", "moe_aux_loss_coeff", "experts_impl"} & flags.keys())
         for word in words:
             if word.startswith("--"):
                 name, equals, value = word.removeprefix("--").partition("=")
@@ -117,6 +153,18 @@ class StandIns:
                 found.append(self._value(name, word, verb))
         return found
 
+    def file(self, path: str) -> str:
+        """Return a copy of a YAML file with what it names replaced."""
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        for name, value in list(values.items()):
+            if name in ("dataset", "val_dataset"):
+                values[name] = [item if item.startswith("swift/self-cognition") else self._value(name, item, "sft") for item in value]
+            elif isinstance(value, str):
+                values[name] = self._value(name, value, "sft")
+        copy = self.folder / Path(path).name
+        copy.write_text(yaml.safe_dump(values))
+        return str(copy)
+
     def _value(self, name: str, value: str, verb: str) -> str:
         if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "reward_model", "load", "mcore_model"):
             return str(self.mixture if self.experts else self.model)
@@ -130,9 +178,25 @@ class StandIns:
             return "zero3" if "3" in Path(value).name else "zero2"
         if name == "external_plugins":
             plugin = self.folder / "plugin.py"
-            plugin.touch()
+            plugin.write_text("from swift_core import hookimpl\n\n\n@hookimpl\ndef swift_check(run):\n    return ()\n")
             return str(plugin)
         return value
+
+
+def _adapter(folder: Path, model: Path) -> Path:
+    """Write an adapter without tensors."""
+    folder.mkdir()
+    config = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": str(model)}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    return folder
+
+
+def _training(folder: Path, model: Path, rows: str) -> None:
+    """Make the folder that of the training that made these checkpoints, with rows that it held out."""
+    run = resolved("sft", {"model": str(model), "dataset": [rows], "device": "cpu", "plan": False})
+    (folder / "run.json").write_text(json.dumps(run.to_json()))
+    (folder / "held_out.json").write_text(json.dumps({"rows": [f"{rows}, row 1"]}))
 
 
 def _mixture(folder: Path, model: Path, sizes: dict[str, int]) -> Path:
@@ -144,8 +208,22 @@ def _mixture(folder: Path, model: Path, sizes: dict[str, int]) -> Path:
     return folder
 
 
-def outcome(words: Sequence[str]) -> str:
-    """Resolve a command line; return '' or the first error, without what is particular to it."""
+def absent(words: Sequence[str]) -> str:
+    """Return what a command of ms-swift asks for that is not of this program: its verb or its task; '' if there is all."""
+    if words[0] == "swift" and not (find_verb(words[1], registry()) or find_command(words[1])):
+        return f"there is no command '{words[1]}'"
+    flags = commands(shlex.join(words))[0].flags(2)
+    known = {name.replace("-", "_") for spec in registry().all(TaskSpec) for name in (spec.name, *spec.also)}
+    for name in _VERB_FLAGS:
+        value = str(flags.get(name, "")).replace("-", "_")
+        if value and value not in (*known, *_NO_TASK):
+            return f"there is no task '{value}'"
+    backend = str(flags.get("eval_backend", "native")).lower()
+    return f"there is no evaluator '{backend}'" if words[1] == "eval" and backend in UNSUPPORTED_BACKENDS else ""
+
+
+def outcome(words: Sequence[str]) -> Problem:
+    """Resolve a command line; return the first error, without what is particular to it."""
     out, err = io.StringIO(), io.StringIO()
     before = dict(os.environ)
     try:
@@ -155,10 +233,12 @@ def outcome(words: Sequence[str]) -> str:
         os.environ.clear()
         os.environ.update(before)
     if code == 0:
-        return ""
+        return Problem()
     lines = [line for line in err.getvalue().splitlines() if _CODE.search(line) or line.strip()]
-    first = next((line for line in lines if line.lower().startswith(("error", "usage error"))), lines[-1] if lines else "?")
-    return first.strip()[:220]
+    at = next((place for place, line in enumerate(lines) if line.lower().startswith(("error", "usage error"))), len(lines) - 1)
+    reason = _HELP.sub("", " ".join(line.strip() for line in lines[at + 1 :])).strip()
+    message = lines[at].strip() if lines else "?"
+    return Problem(message[:220], reason or ("" if "there is no option" in message else message))
 
 
 def command_lines(folder: Path) -> Iterator[tuple[str, list[str], dict[str, str]]]:
@@ -183,21 +263,34 @@ def ms_swift(folder: Path, stand_ins: StandIns) -> dict[str, Count]:
     for place, words, variables in command_lines(folder):
         if words[0] == "trl" or any(word in ("...", "…") or word.startswith(("<", "$")) for word in words):
             continue
-        if any(word.endswith((".yaml", ".json")) and not (folder / word).is_file() for word in words[2:3]):
-            continue  # a file that is not there
+        if words[-1].startswith("--") and words[-1].removeprefix("--") in _TAKES_VALUE:
+            continue  # a line that is cut by a comment or an argument in brackets
+        at = 3 if words[2] == "--config" else 2
+        if words[at].endswith((".yaml", ".yml", ".json")):
+            file = next((each for each in (folder / words[at], (folder / place).parent / words[at]) if each.is_file()), None)
+            if file is None:
+                continue  # a file that is not there
+            words[at] = str(file)
         count = counts.setdefault(" ".join(words[:2]), Count())
-        with mock.patch.dict(os.environ, {name: variables[name] for name in _VARIABLES if variables.get(name, "").isdecimal()}):
+        found = {name: variables[name] for name in _VARIABLES if re.fullmatch(r"[\w.-]+", variables.get(name, ""))}
+        if "$" in variables.get("NNODES", ""):  # what a scheduler sets
+            found |= {"NPROC_PER_NODE": found.get("NPROC_PER_NODE", "8"), "NNODES": "2", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+        with mock.patch.dict(os.environ, found):
             count.add(f"{place}: {shlex.join(words)[:300]}", _resolve(stand_ins, words))
     return counts
 
 
-def _resolve(stand_ins: StandIns, words: Sequence[str]) -> str:
-    replaced = stand_ins.words(words)[1:]
+def _resolve(stand_ins: StandIns, words: Sequence[str]) -> Problem:
+    if missing := absent(words):
+        return Problem(missing, missing, absent=True)
+    replaced = stand_ins.words(
+        [*words[:2], *(stand_ins.file(word) if word.endswith((".yaml", ".yml")) else word for word in words[2:4]), *words[4:]]
+    )[1:]
     if words[0] == "megatron":
         try:
             replaced = swift_line(replaced, os.environ).words
         except SwiftError as error:
-            return f"{error.where}: {error.message}"
+            return Problem(f"{error.where}: {error.message}", error.hint)
     return outcome(replaced)
 
 
@@ -220,7 +313,7 @@ def files(folder: Path, tool: str, stand_ins: StandIns) -> Count:
     return count
 
 
-def _run_file(text: str, verb: str, stand_ins: StandIns) -> str:
+def _run_file(text: str, verb: str, stand_ins: StandIns) -> Problem:
     values = yaml.safe_load(text)
     for key in ("model", "teacher", "ref_model"):
         if values.get(key):
@@ -250,7 +343,8 @@ def trl(folder: Path, stand_ins: StandIns) -> Count:
         if not found or found[0].impossible:
             problem = "; ".join(f"{item.key}: {item.reason}" for item in found[0].impossible)[:300] if found else "no command is recognised"
         else:
-            problem = _run_file(yaml_file.text(found[0], place), found[0].verb, stand_ins)
+            count.add(f"{place}: {shlex.join(words)[:300]}", _run_file(yaml_file.text(found[0], place), found[0].verb, stand_ins))
+            continue
         count.add(f"{place}: {shlex.join(words)[:300]}", problem)
     return count
 
@@ -288,7 +382,7 @@ def main() -> None:
     for title, count in counts.items():
         print(count.line(title))
     if asked.list:
-        reasons: Counter[str] = sum((count.refused for count in counts.values()), Counter())
+        reasons: Counter[str] = sum((count.refused + count.absent for count in counts.values()), Counter())
         common = "\n".join(f"{number:4}  {reason}" for reason, number in reasons.most_common())
         asked.list.write_text(common + "\n\n" + "\n".join(line for count in counts.values() for line in count.listed) + "\n")
     sys.stdout.flush()

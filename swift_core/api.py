@@ -29,7 +29,7 @@ def use_plugins(*files: str | Path) -> None:
     Raises:
         UsageError: a file does not exist, or cannot be imported as a module.
     """
-    local.use([str(file) for file in files], where="use_plugins")
+    local.use_local_plugins([str(file) for file in files], where="use_plugins")
 
 
 def run_verb(verb: str | VerbSpec, *, watch: Watch | None = None, progress: Progress | None = None, **options: Any) -> Any:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import threading
 
 import pytest
+from swift_serve import held_out
 from swift_serve.ask import ask
 from swift_serve.messages import api_message, image_part
 from swift_serve.options import AskOptions
 from swift_testing.codes import coded
 from swift_testing.scripted import ScriptedServer, events, reply
+from swift_train.testing import run_training, training_run, write_rows
 
+from swift_core.api import resolved
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
 from swift_core.contract.roles import Server
 from swift_core.contract.run import Run
@@ -140,3 +144,35 @@ def test_calls_go_out_as_the_api_spells_them():
         "role": "assistant", "content": "",
         "tool_calls": [{"id": "call_0", "type": "function", "function": {"name": "search", "arguments": '{"q": "x"}'}}],
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_model, tmp_path_factory):
+    """The folder of a training that held out some of its rows, and the rows."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = [{"messages": [{"role": "user", "content": f"Question {n}?"}, {"role": "assistant", "content": "Yes."}]} for n in range(10)]
+    run = training_run(tiny_model, write_rows(folder / "rows.jsonl", rows), validation_ratio=0.3, max_steps=1, system="Be brief.")
+    run_training(run, folder / "run")
+    (folder / "run/run.json").write_text(json.dumps(run.to_json()))
+    return folder / "run"
+
+
+def test_rows_that_a_training_held_out(trained, tmp_path, monkeypatch):
+    """Those and no others, with the training's system prompt; wherever the checkpoint was written."""
+    monkeypatch.chdir(tmp_path)
+    drafts = [resolved("ask", {"adapter": str(trained / name), "held_out": True}) for name in ("output", "checkpoints/step-000001/model")]
+    for run in drafts:
+        assert run.options["system"] == "Be brief."
+        asked = [f"{row.file}, row {row.number}" for row in held_out.rows(run)]
+        assert asked == sorted(json.loads((trained / "held_out.json").read_text())["rows"])
+        assert len(asked) == 3
+
+
+@pytest.mark.parametrize(("asked", "code"), [
+    ({"questions": ["Hi"]}, "SERVE-095"), ({"adapter": "org/adapter"}, "SERVE-096"), ({"adapter": "copy"}, "SERVE-097"),
+])  # fmt: skip
+def test_rows_that_are_not_known(trained, tmp_path, monkeypatch, asked, code):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained / "output", tmp_path / "copy")
+    with pytest.raises(UsageError, check=coded(code)):
+        resolved("ask", {"adapter": str(trained / "output"), "held_out": True, **asked})

@@ -40,7 +40,7 @@ def file(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv(local.VARIABLE, "")
-        local.use([str(path)], where="test")
+        local.use_local_plugins([str(path)], where="test")
         yield path
     plugins.cache_clear()
     registry.cache_clear()

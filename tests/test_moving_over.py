@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+from functools import reduce
+from operator import getitem
 
 import pytest
 from swift_train import strategy_checks
@@ -12,7 +15,7 @@ from swift_train import strategy_checks
 from swift_core.api import resolved
 from swift_core.cli import command_for, invoke
 from swift_core.contract import UsageError
-from swift_core.plugins import engines, verb_named
+from swift_core.plugins import engines, plugins, registry, verb_named
 
 TRAINING = """
 --model MODEL --tuner_type lora --dataset ROWS#500 --torch_dtype bfloat16 --num_train_epochs 1 --per_device_train_batch_size 1
@@ -38,6 +41,9 @@ LINES = [
     f"sft {TRAINING} --max_steps -1 --modules_to_save embed_tokens lm_head --lora_dropout 0.05 --use_rslora true",
     "sft --model MODEL --dataset ROWS --eval_strategy epoch --save_strategy epoch --metric_for_best_model loss --greater_is_better false",
     f"sft {TRAINING} --enable_thinking false --use_chat_template true --task_type causal_lm",
+    f"sft {TRAINING} --model_name swift-robot --model_author swift --experts_impl grouped_mm",
+    "sft --model MODEL --dataset ROWS --attn_impl flash_attn --sequence_parallel_size 2 --nproc_per_node 2 --tuner_type full",
+    "sft --model MODEL --dataset PAIRS --task_type seq_cls --num_labels 2 --use_chat_template false --truncation_strategy right",
     "sft --model MODEL --dataset ROWS --task_type seq_cls --num_labels 2",
     f"sft {TRAINING} --streaming false --model_type llama --load_in_4bit true",
     "sft --model MODEL --tuner_type full --dataset ROWS --learning_rate 1e-5 --deepspeed zero3_offload --warmup_steps 0.05",
@@ -78,6 +84,8 @@ LINES = [
     "deploy --model MODEL --infer_backend vllm --vllm_max_model_len 4096 --max_logprobs 20 --vllm_limit_mm_per_prompt '{\"image\": 5}'",
     "deploy --model MODEL --infer_backend sglang --sglang_tp_size 2 --served_model_name m --log_interval 20",
     "deploy --model MODEL --infer_backend lmdeploy --lmdeploy_tp 1",
+    "deploy --model MODEL --vllm_tensor_parallel_size 4 --vllm_gpu_memory_utilization 0.9 --agent_template hermes",
+    "deploy --model MODEL --max_logprobs 64",
     "deploy --adapters ADAPTER --merge_lora true --infer_backend pt --use_hf true",
     # export and merge
     "export --adapters ADAPTER --merge_lora true",
@@ -89,8 +97,12 @@ LINES = [
     "export --model MODEL --quant_method fp8 --output_dir fp8 --load_data_args false",
     "export --model MODEL --to_ollama true --output_dir ollama",
     "export --model MODEL --torch_dtype bfloat16 --output_dir half --push_to_hub false",
+    "export --model MODEL --to_mcore true --torch_dtype bfloat16 --output_dir mcore --test_convert_precision true",
+    "export --mcore_model MODEL --to_hf true --output_dir hf",
     # eval
     "eval --model MODEL --eval_backend Native --infer_backend pt --eval_limit 10 --eval_dataset gsm8k --eval_num_proc 4 --temperature 0",
+    "eval --model MODEL --eval_backend Native --infer_backend vllm --eval_dataset gsm8k --eval_dataset_args '{\"gsm8k\": {}}' "
+    "--enable_thinking false --merge_lora true --extra_eval_args '{\"ignore_errors\": true}'",
     "eval --adapters ADAPTER --eval_backend Native --infer_backend vllm --eval_limit 100 --eval_dataset arc gsm8k --max_new_tokens 512",
 ]
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -195,12 +207,21 @@ def test_their_names_within_a_part(project, capsys, tmp_path):
         ("--modules_to_save lm_head", "tuner.modules_to_save", ["lm_head"]),
         ("--load_in_8bit true", "quantizer.bits", 8),
         ("--enable_thinking false", "task.template_variables", {"enable_thinking": False}),
+        ("--loss_scale ignore_empty_think", "task.mask.weights", "empty-think"),
+        ("--loss_scale last_round+hermes", "task.mask.weights", "hermes"),
+        ("--loss_scale last_round+hermes", "task.mask.turns", "last"),
+        ("--early_stop_interval 5 --val_dataset ROWS --eval_steps 2", "callback.early-stopping.patience", 5),
+        ("--eval_use_evalscope --eval_dataset gsm8k arc --eval_limit 10", "callback.evaluate.tasks", ["gsm8k", "arc"]),
     ],
 )
 def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
     assert invoke([*_words(f"sft --model MODEL --dataset ROWS {words}", project), "--dry-run"]) == 0, capsys.readouterr().err
+    found = json.loads(capsys.readouterr().out)["parts"]
     part, _, option = path.partition(".")
-    assert json.loads(capsys.readouterr().out)["parts"][part]["options"][option] == value
+    if part == "callback":
+        name, _, option = option.partition(".")
+        part = f"callback.{name}"
+    assert reduce(getitem, option.split("."), found[part]["options"]) == value
 
 
 @pytest.mark.parametrize(
@@ -208,12 +229,16 @@ def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
     [
         ("sft --model MODEL --dataset ROWS --freeze_vit false", "image encoder"),
         ("sft --model MODEL --dataset ROWS --task_type decision", "swift seq-cls"),
-        ("sft --model MODEL --dataset ROWS --model_name x", "--dataset identity"),
+        ("sft --model MODEL --dataset ROWS --tuner_type reft", "swift plugins"),
+        ("sft --model MODEL --dataset ROWS --optim muonclip", "--optimizer muon"),
+        ("export --model MODEL --quant_method hqq --output_dir out", "gptq"),
         ("sft --model MODEL --dataset ROWS --tuner_type full --lora_rank 8", "--tuner.rank"),
-        ("sft --model MODEL --dataset ROWS --external_plugins x.py", "swift --plugin"),
+        ("sft --model MODEL --dataset ROWS --external_plugins x.py", "--external_plugins"),
         ("infer --adapters ADAPTER --load_data_args true", "--val_dataset"),
         ("deploy --model MODEL --temperature 0", "each request"),
-        ("export --model MODEL --to_mcore true", "--parallel megatron"),
+        ("sft --model MODEL --dataset ROWS --router_aux_loss_coef 1e-3", "no experts"),
+        ("sft --model MODEL --dataset ROWS --eval_use_evalscope true", "--eval_dataset"),
+        ("eval --model MODEL --eval_backend Native --eval_dataset gsm8k --extra_eval_args '{\"x\": 1}'", "--dataset-args"),
     ],
 )
 def test_what_is_refused_is_answered_with_the_way(project, capsys, words, says):
@@ -251,3 +276,46 @@ def test_an_adapter_alone_finds_its_base(verb, project, capsys):
 def test_the_first_of_several_adapters_finds_the_base_and_keeps_its_name(project, capsys):
     assert invoke([*_words("serve --adapters one=ADAPTER", project), "--dry-run"]) == 0, capsys.readouterr().err
     assert list(json.loads(capsys.readouterr().out)["adapters"]) == ["one"]
+
+
+def test_a_plugin_of_theirs_is_loaded(project, capsys, tmp_path, monkeypatch):
+    """And is named: a task of the file is found by `--task_type`."""
+    monkeypatch.delenv("SWIFT_LOCAL_PLUGINS", raising=False)
+    (tmp_path / "own_task.py").write_text(
+        "from swift_core import hookimpl\nfrom swift_core.contract import Ref, TaskSpec\n\n\n@hookimpl\ndef swift_tasks():\n"
+        "    ref = Ref('swift_train.tasks:SftTask')\n    return [TaskSpec(name='own', summary='Train', rows=('chat',), factory=ref,\n"
+        "        trainer=Ref('swift_train.job:train'), options=Ref('swift_train.options:SftOptions'))]\n"
+    )
+    words = _words("sft --model MODEL --dataset ROWS --external_plugins own_task.py --task_type own --dry-run", project)
+    try:
+        assert invoke(words) == 0, capsys.readouterr().err
+    finally:
+        monkeypatch.delenv("SWIFT_LOCAL_PLUGINS", raising=False)
+        plugins.cache_clear()
+        registry.cache_clear()
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["verb"] == "own"
+    assert "own_task.py" in shown.err
+
+
+@pytest.mark.parametrize(("words", "backend"), [("", "vllm"), ("--infer_backend sglang", ""), ("--infer-backend pt", "")])
+def test_a_name_that_says_vllm_chooses_it_unless_a_backend_is_named(project, capsys, words, backend):
+    code = invoke([*_words(f"infer --model MODEL {words} --vllm_max_model_len 100", project), "--dry-run"])
+    shown = capsys.readouterr()
+    assert (json.loads(shown.out)["parts"]["backend"]["name"] if code == 0 else "") == backend
+
+
+def test_variables_of_a_file(project, capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTORCH_TEST", raising=False)
+    head = f"model: {project['MODEL']}\ndataset: rows.jsonl\nENV:\n  MAX_PIXELS: '1003520'\n  FPS_MAX_FRAMES: '12'\n"
+    (tmp_path / "f.yaml").write_text(head + "  PYTORCH_TEST: '1'\n  NPROC_PER_NODE: 2\n")
+    monkeypatch.setenv("PYTORCH_TEST", "2")
+    assert invoke(["sft", "f.yaml", "--dry-run"]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr()
+    run = json.loads(shown.out)
+    assert (run["parts"]["task"]["options"]["media"]["max_pixels"], run["options"]["processes"]) == (1003520, 2)
+    assert "FPS_MAX_FRAMES=12 has no effect" in shown.err
+    assert os.environ["PYTORCH_TEST"] == "2"
+    (tmp_path / "f.yaml").write_text(head + "  LD_PRELOAD: x.so\n")
+    assert invoke(["sft", "f.yaml", "--dry-run"]) == 2
+    assert "LD_PRELOAD" in capsys.readouterr().err

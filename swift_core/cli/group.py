@@ -97,7 +97,7 @@ def _unknown(name: str) -> UsageError:
     metavar="FILE.py",
     is_eager=True,
     expose_value=False,
-    callback=lambda _ctx, _param, files: local.use(files, where="--plugin"),
+    callback=lambda _ctx, _param, files: local.use_local_plugins(files, where="--plugin"),
     help="Load this file as a plugin too, for a quick try; repeatable.",
 )
 @click.option("--trace", is_flag=True, help="Write each import and each hook call of a plugin to stderr, with its time.")

@@ -42,7 +42,8 @@ class VerbSpec(Named):
             {"load_in_8bit=true": "quantizer=bnb quantizer.bits=8"}.
         ignored: options of other tools that need no counterpart, each with the reason, which is shown: {"lazy_tokenize": "…"}; with a value
             (`report_to=none`) only that value is accepted.
-        unsupported: options of other tools that are refused, each with the reason and what to do instead.
+        unsupported: options of other tools that are refused, each with the reason and what to do instead; with a value (`tuner_type=reft`)
+            only that value is.
         rewrite: (words) -> (verb, words) for command lines of other tools that mean another verb; '' for the same.
         show: (result) -> lines printed when it has finished.
         command: the click command (a class, called with the spec), if `swift_core.cli.VerbCommand` is not enough.

@@ -174,7 +174,7 @@ def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
         settings, words = read_yaml(Path(words[at + 1])), words[:at] + words[at + 2 :]
     else:
         return Settings(), words
-    local.use(settings.values.pop("plugins", ()), where=settings.where("plugins"))
+    local.use_local_plugins(settings.values.pop("plugins", ()), where=settings.where("plugins"))
     return settings, words
 
 

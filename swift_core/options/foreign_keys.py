@@ -25,8 +25,9 @@ def adopt(settings: Settings, verb: VerbSpec, known: Registry, argv: Sequence[st
         spelled, value = str(key).replace("-", "_"), settings.values[key]
         part, name, found = chooses.get(spelled, ("", "", None))
         target = verb.spellings.get(spelled, "")
-        if found and isinstance(value, str) and value.endswith(found.suffix) and not (found.yields and settings.values.get(part)):
-            _replace(settings, key, {part: name, f"{part}.{found.option}": value}, notes)
+        other_tools.refuse(verb, spelled, value, settings.lines.get(str(key), spelled))
+        if found and str(value).endswith(found.suffix) and not (found.yields and settings.values.get(part)):
+            _replace(settings, key, other_tools.set_by(verb, part, name, found, value), notes)
         elif target in verb.parts and target not in verb.fixed:
             _replace(settings, key, {target: value}, notes)
         elif meant := other_tools.several(verb, spelled, value):

@@ -7,8 +7,9 @@ the parts, and `HubSpec.switches`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from swift_core.contract import FlagFor, HubSpec, VerbSpec
+from swift_core.contract import FlagFor, HubSpec, UsageError, VerbSpec
 from swift_core.options.settings import FALSE, TRUE, dashed
 from swift_core.plugins import Registry
 
@@ -23,7 +24,7 @@ def expand(argv: Sequence[str], verb: VerbSpec, known: Registry, notes: list[str
     flags = flags_of(verb, known)
     out: list[str] = []
     words = list(argv)
-    given = {word.partition("=")[0] for word in words}
+    given = {word.partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
     while words:
         word = words.pop(0)
         spelling, equals, value = word.removeprefix("--").partition("=")
@@ -32,18 +33,35 @@ def expand(argv: Sequence[str], verb: VerbSpec, known: Registry, notes: list[str
             out.append(word)
             continue
         part, name, found = flags.get(spelling.replace("-", "_"), ("", "", None))
-        if found and (not value.endswith(found.suffix) or not value or (found.yields and given & _choosing(verb, part))):
+        absent = not value or value.startswith("--")
+        if found and (absent or not value.endswith(found.suffix) or (found.yields and given & _choosing(verb, part))):
             found = None  # the implementation that is chosen may have such an option itself
-        switch = equals or value.lower() in TRUE + FALSE
-        meant = {part: name, f"{part}.{found.option}": value} if found else several(verb, spelling, value if switch else "true")
+        refuse(verb, spelling, value, f"--{spelling}")
+        taken = bool(equals) or value.lower() in TRUE + FALSE or bool(several(verb, spelling, value))
+        meant = set_by(verb, part, name, found, value) if found else several(verb, spelling, value if taken else "true")
         if not meant:
             out.append(word)
             continue
         out += [piece for path, set_to in meant.items() for piece in (f"--{dashed(path)}", set_to)]
-        if not equals and (found or switch):
+        if not equals and (found or taken):
             words.pop(0)
         notes.append(f"--{spelling} is {' '.join(f'--{dashed(path)} {set_to}' for path, set_to in meant.items())} here")
     return out
+
+
+def refuse(verb: VerbSpec, name: str, value: object, where: str) -> None:
+    """Refuse a value of another tool that is not possible here (`VerbSpec.unsupported`: "tuner_type=reft"), with the reason.
+
+    Raises:
+        UsageError: the value is one of those.
+    """
+    if reason := verb.unsupported.get(f"{name.replace('-', '_')}={text_of(value)}"):
+        raise UsageError(f"{name} {value} is not possible here", code="OPTION-015", where=where, hint=reason)
+
+
+def set_by(verb: VerbSpec, part: str, name: str, flag: FlagFor, value: object) -> dict[str, Any]:
+    """Return the options that a flag of `flags_of` means."""
+    return {part: name, flag.option if part == verb.main else f"{part}.{flag.option}": value}
 
 
 def several(verb: VerbSpec, name: str, value: object) -> dict[str, str]:
@@ -82,4 +100,4 @@ def flags_of(verb: VerbSpec, known: Registry) -> dict[str, tuple[str, str, FlagF
 
 def _choosing(verb: VerbSpec, part: str) -> set[str]:
     """Return the flags that choose an implementation of a part."""
-    return {f"--{part}", *(f"--{other}" for other, target in verb.spellings.items() if target == part)}
+    return {f"__{part}", *(f"__{other}" for other, target in verb.spellings.items() if target == part)}

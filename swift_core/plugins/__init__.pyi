@@ -5,6 +5,7 @@ from swift_core.plugins.engines import device_kind as device_kind, engine_state 
 from swift_core.plugins.formats import (
     checkpoint_files as checkpoint_files, format_of as format_of, matches as matches, recognised as recognised,
 )  # fmt: skip
+from swift_core.plugins.local import use_local_plugins as use_local_plugins
 from swift_core.plugins.loader import PLUGIN_GROUP as PLUGIN_GROUP, Plugin as Plugin, Plugins as Plugins, plugins as plugins
 from swift_core.plugins.metadata import Point as Point, entry_points as entry_points
 from swift_core.plugins.name_clashes import Clash as Clash, clashes as clashes

@@ -28,7 +28,7 @@ def local_plugins() -> list[Path]:
     return [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
 
 
-def use(names: object, *, where: str) -> None:
+def use_local_plugins(names: object, *, where: str) -> None:
     """Load these files as plugins, in this process and in those that it starts. A file that is already loaded is left as it is.
 
     Args:

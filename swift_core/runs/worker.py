@@ -47,7 +47,7 @@ def work(report: Report, listen: Callable[[Report], None] = lambda _: None) -> i
     try:
         listen(report)
         run = read_run(folder)
-        local.use(run.plugins, where=str(folder / "run.json"))
+        local.use_local_plugins(run.plugins, where=str(folder / "run.json"))
         if run.plugins:
             plugins()  # so that a Ref finds what is in those files
         output, figures = do(run, report)

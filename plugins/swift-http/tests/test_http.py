@@ -352,6 +352,7 @@ def test_unknown_model_names_those_there_are(shared: Served):
         ({"logit_bias": {"five": 1}}, "logit_bias.five", "match pattern"),
         ({"stop_token_ids": [-1]}, "stop_token_ids.0", "greater than or equal to 0"),
         ({"top_logprobs": 3}, "top_logprobs", "logprobs: true"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "at most 20 log-probabilities"),
         ({"stream_options": {"continuous_usage_stats": True}}, "continuous_usage_stats", "unrecognized"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "txt": "x"}]}]}, "messages", "has no 'text'"),
         ({"verbosity": "high"}, "verbosity", "'verbosity'"),

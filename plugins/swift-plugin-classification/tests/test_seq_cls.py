@@ -6,7 +6,10 @@ from functools import partial
 
 import pytest
 import torch
+from swift_plugin_classification.options import SequenceClassificationOptions
+from swift_plugin_classification.task import SequenceClassification
 from swift_train.testing import on_ranks, run_training, training_run, write_rows
+from swift_train.truncation import truncate
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from swift_core.checkpoints import Checkpoint
@@ -113,3 +116,24 @@ def test_a_checkpoint_with_another_number_of_labels_is_refused(tiny_model, tmp_p
     with pytest.raises(UsageError) as error:
         run_training(training_run(tmp_path / "run" / "output", file, num_labels=4, **options), tmp_path / "other")
     assert error.value.code == "TRAIN-128"
+
+
+@pytest.mark.parametrize("truncation", ["error", "right", "left"])
+def test_texts_without_a_chat_template(tiny_model, truncation):
+    """A row is its text with the tokenizer's special tokens, scored at its last token, also of a text that is cut."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = None
+    task = SequenceClassification(SequenceClassificationOptions(use_chat_template=False, truncation=truncation))
+    encoder = task.encoder(tokenizer)
+    raw = RawRow({"messages": [{"role": "user", "content": TEXTS[4]}], "label": 1}, "rows.jsonl", 1)
+    ((encoded,),) = encoder.tokeniser(encoder.texts(raw))
+    encoder.check(raw, [encoded])
+    ids = tokenizer(TEXTS[4])["input_ids"]
+    assert (encoded.ids.tolist(), encoded.columns) == (ids, (1.0,))
+    if truncation != "error":
+        (cut,) = truncate(encoded, truncation, 5)
+        assert cut.ids.tolist() == (ids[:5] if truncation == "right" else ids[-5:])
+        assert [tuple(span) for span in cut.spans] == [(4, 5, 1.0)]
+    several = RawRow({"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "u"}], "label": 1}, "rows.jsonl", 2)
+    with pytest.raises(UsageError, match="2 messages"):
+        encoder.texts(several)

@@ -54,6 +54,33 @@ def test_merging_follows_the_training():
     assert (line.merged, "merge_lora" in flags(line)) == ("out", False)
     merging = swift_line(shlex.split("export --adapters a --merge_lora true --output_dir out --tensor_model_parallel_size 2"), {})
     assert merging.words == ["merge", "--adapter", "a", "--output_dir", "out"]
+    named = swift_line(shlex.split("sft --model org/M --dataset d --merge_lora true"), {})
+    assert named.merged == flags(named)["output"][0] == "megatron_output/M"
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    ("--model M --to_mcore true --output_dir o --torch_dtype bfloat16 --expert_model_parallel_size 2",
+     "export --model M --to safetensors --output_dir o --torch_dtype bfloat16"),
+    ("--mcore_model M --to_hf true --output_dir o", "export --model M --to safetensors --output_dir o"),
+    ("--model M --adapters a --merge_lora false --to_mcore true --output_dir o", "export --adapter a --to safetensors --output_dir o"),
+    ("--model M --mcore_adapter a --to_hf true --output_dir o", "merge --model M --adapter a --output_dir o"),
+])  # fmt: skip
+def test_conversions_are_copies(words, expected):
+    """Megatron reads and writes Hugging Face checkpoints; what is dropped is said."""
+    line = swift_line(["export", *shlex.split(words)], {})
+    assert shlex.join(line.words) == expected
+    if "--expert" in words:
+        assert any(note.startswith("--expert_model_parallel_size has no effect") for note in line.notes)
+
+
+def test_a_file_of_options(tmp_path):
+    (tmp_path / "m.yaml").write_text("model: M\ndataset: [a, b]\nlr: 1e-4\nfinetune: true\nmoe_aux_loss_coeff: 1e-3\nENV: {X: 1}\n")
+    line = swift_line(["sft", "--config", str(tmp_path / "m.yaml"), "--lr", "2e-4"], {})
+    found = flags(line)
+    assert {name: found[name] for name in ("model", "dataset", "moe_aux_loss_coeff")} == {
+        "model": ["M"], "dataset": ["a", "b"], "moe_aux_loss_coeff": ["1e-3"],
+    }  # fmt: skip
+    assert found["learning_rate"][-1] == "2e-4"
 
 
 @pytest.mark.parametrize(
@@ -63,8 +90,8 @@ def test_merging_follows_the_training():
         ("sft --global_batch_size 3 --micro_batch_size 2", "--global_batch_size"),
         ("sft --mtp_num_layers 1", "--mtp_num_layers"),
         ("sft --fp8_format e4m3", "--fp8_format"),
-        ("sft --merge_lora true", "--merge_lora"),
-        ("export --model M --to_mcore true", "--to_mcore"),
+        ("export --model M", "--to_hf"),
+        ("export --model M --to_hf true --fp8_recipe blockwise", "--fp8_recipe"),
     ],
 )
 def test_what_is_not_possible_is_refused_with_the_way(words, where):

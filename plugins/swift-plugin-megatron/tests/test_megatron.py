@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from safetensors.torch import load_file
+from swift_plugin_megatron.gradients import reduce_gradients
 from swift_plugin_megatron.options import MegatronOptions
 from swift_testing.rig import write_tiny_model
 from swift_train.batches import Micro
@@ -69,7 +70,7 @@ def run_of(model, rows, layout, *, resume="", dealt=False, **more):
         model,
         rows,
         parallel="megatron",
-        parallel_options={**sizes, "distributed_optimizer": dealt},
+        parallel_options={**sizes, "distributed_optimizer": dealt, **more.pop("router", {})},
         verb_options=verb_options,
         **settings(parts, **more),
     )
@@ -415,6 +416,55 @@ def test_norms_of_heads(made, rows, tmp_path, layout):
     ours, theirs = (written(tmp_path / name) for name in ("many", "one"))
     for name, want in theirs.items():
         torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("layout", ["TP1", "EP2 CP2", "EP2 SP2"])
+def test_router_losses_are_those_of_their_papers(layout):
+    """The gradient of a router, against the formulas on transformers' own model; a micro-batch counts as much as its tokens do."""
+    ids, scored = torch.arange(3, 43)[None], torch.arange(10, 39)
+    micro = Micro(input_ids=ids, position_ids=torch.arange(40)[None], positions=scored, labels=ids[0, scored + 1],
+                  weights=torch.ones(len(scored)), rows=(0,), sequence=torch.zeros(len(scored), dtype=torch.int64),
+                  sample=torch.zeros(1, dtype=torch.int64), sample_weights=torch.ones(1))  # fmt: skip
+
+    def gradients():
+        strategy, reference, _ = built("qwen3_moe", router_loss=0.5, router_z_loss=0.01, **ALL[layout][1])
+        strategy.accumulate([micro], NextToken(), 1 / 58)  # half of a step's tokens
+        reduce_gradients(strategy.trainable)
+        ours = [layer.mlp.router.weight.grad for layer in strategy.stages[0].model.decoder.layers]
+        out = reference.train()(input_ids=ids, output_router_logits=True)
+        total = torch.nn.functional.cross_entropy(out.logits[0, scored], ids[0, scored + 1], reduction="sum")
+        for scores in out.router_logits:
+            p = scores.softmax(-1)
+            share = torch.zeros_like(p).scatter(1, scores.topk(2).indices, 1.0).mean(0) / 2
+            total = total + 29 * (0.5 * 4 * (share * p.mean(0)).sum() + 0.01 * scores.logsumexp(-1).square().mean())
+        (total / 58).backward()
+        theirs = [layer.mlp.gate.weight.grad for layer in reference.model.layers]
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+        return True
+
+    assert all(on_ranks(ALL[layout][0], gradients))
+
+
+@pytest.mark.parametrize("layout", ["DP2", "EP2", "EP2 PP2", "EP2 CP2", "EP2 SP2"])
+def test_router_losses_of_several_processes(made, rows, tmp_path, layout):
+    """As of one process; where tokens are cut, those that pad a row count for the balance too."""
+    more = {"tuner": "full", "router": {"router_loss": 0.5, "router_z_loss": 0.01}}
+    model = made("qwen3_moe")
+    one = train(run_of(model, rows, "TP1", **more), 1, tmp_path / "one")
+    bound = 1e-2 if "CP" in layout or "SP" in layout else 1e-5
+    close(train(run_of(model, rows, layout, **more), ALL[layout][0], tmp_path / "many"), one, bound)
+    assert one != train(run_of(model, rows, "TP1", tuner="full"), 1, tmp_path / "without")
+
+
+def test_the_capacity_of_experts(made, rows, tmp_path):
+    """A capacity that no expert reaches changes nothing; a small one drops tokens."""
+    model = made("qwen3_moe")
+    found = [
+        train(run_of(model, rows, "TP1", tuner="full", router={"expert_capacity": capacity}), 1, tmp_path / str(capacity))
+        for capacity in (None, 100.0, 0.5)
+    ]
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from swift_data.rows import ChatRow
 from swift_testing.codes import coded
+from swift_train import token_weights
 from swift_train.custom_template import use_template
 from swift_train.mask_check import MaskError, check_turns
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions, SftOptions
-from swift_train.tokenise import Encoded, Span, Tokeniser
+from swift_train.tokenise import Encoded, Span, SupervisedText, Tokeniser
 from transformers import AutoTokenizer
 
 from swift_core.contract.errors import UsageError
@@ -394,3 +395,64 @@ def test_variables_are_written_into_the_template_as_they_are(tokenizer):
     assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == f"{text}Hi"
     with pytest.raises(UsageError, check=coded("TRAIN-018"), match="my-greeting"):
         use_template(tokenizer, SftOptions(template_variables={"my-greeting": text}))
+
+
+WITH_CALL = "So.\n<tool_call>\n{}\n</tool_call>\nDone."
+
+
+@pytest.mark.parametrize(("weights", "heavy", "factor"), [
+    ("hermes", "<tool_call>\n{}\n</tool_call>", 2.0), ('{"So": 0.5}', "So", 0.5), ('{"^S": 3, "o": 0, "S.": 8}', "So", 8.0),
+])  # fmt: skip
+def test_what_matches_weighs(tokenizer, weights, heavy, factor):
+    """With the weight of the message as a factor; the turn is supervised as before."""
+    messages = (*PLAIN[:2], {"role": "assistant", "content": WITH_CALL, "loss_scale": 0.25}, *PLAIN[3:5])
+    plain, weighted = (encode(tokenizer, ChatRow(messages), weights=value) for value in ("", weights))
+    assert [(each.ids.tolist(), each.spans) for each in plain] == [(each.ids.tolist(), each.spans) for each in weighted]
+    found = {}
+    for each in weighted:
+        for token, weight in zip(each.ids.tolist(), each.weights.tolist(), strict=True):
+            found.setdefault(weight, []).append(token)
+    assert tokenizer.decode(found.pop(factor / 4)).strip() == heavy
+    assert sorted(found) == [0.0, 0.25, 1.0]
+
+
+def test_what_weighs_where_the_prompt_is_tokenised_separately(tokenizer):
+    """As where a token spans the boundary of the turn."""
+    text = "You are welcome, and so is that."
+    start, place = text.index("re welcome"), text.index("so is")
+    weighted = (Span(place, place + 5, 3.0),)
+    ((encoded,),) = Tokeniser(tokenizer)([SupervisedText(text, (Span(start, len(text), 1.0),), weighted=weighted)])
+    assert tokenizer.decode(encoded.ids[encoded.weights == 3]).strip() == "so is"
+    assert set(encoded.weights.tolist()) == {0.0, 1.0, 3.0}
+
+
+def test_an_empty_thought_is_not_learned(tokenizer):
+    tokenizer.chat_template = THINKING
+    sequences = encode(tokenizer, ChatRow(PLAIN), weights="ignore_empty_think")
+    learned = [tokenizer.decode(encoded.ids[encoded.weights > 0]) for encoded in sequences]
+    assert learned == [f"{text}<|im_end|>" for text in SAID]
+    cut = sequences[0].cut(sequences[0].spans[0].start, len(sequences[0].ids))
+    assert tokenizer.decode(cut.ids[cut.weights > 0]) == learned[0]
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    ("hermess", "JSON"), ("{}", "object"), ('{"(": 1}', "regular expression"), ('{"a": -1}', "number from 0"), ('{"a": true}', "number"),
+])  # fmt: skip
+def test_weights_that_are_none(value, said):
+    with pytest.raises(ValueError, match=said):
+        MaskOptions(weights=value)
+
+
+REACT = "Thought: which\nAction: look\nAction Input: {}\nObservation: rain\nThought: so\nFinal Answer: rain"
+
+
+@pytest.mark.parametrize(("name", "weights"), [
+    ("react", {"Action: look\nAction Input: {}\n": 2, "Observation:": 2, " rain\n": 0}),
+    ("alpha_umi", {"Action: look\nAction Input: {}\n": 2, "Observation:": 2, " rain\n": 0}),
+])  # fmt: skip
+def test_sets_of_patterns(name, weights):
+    found = {}
+    for start, stop, weight in token_weights.spans(REACT, Span(0, len(REACT), 1.0), token_weights.patterns(token_weights.checked(name))):
+        if stop > start:
+            found[REACT[start:stop]] = weight
+    assert found == weights

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from math import log, sqrt
 
 import pytest
 import torch
+from swift_train.batches import Micro
 from swift_train.embedding_noise import embedding_noise
 from swift_train.loss_options import LossOptions
-from swift_train.testing import run_training, training_run, write_rows
+from swift_train.options import SftOptions
+from swift_train.router_loss import problems
+from swift_train.tasks import SftTask
+from swift_train.testing import ragged_chats, run_training, training_run, write_rows
 from swift_train.token_losses import summed_loss
 from torch.nn.functional import cross_entropy, log_softmax
+from transformers import AutoModelForCausalLM, Qwen3MoeConfig
+from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 from transformers.trainer_pt_utils import LabelSmoother
 
 V = 50
@@ -99,3 +107,66 @@ def test_a_run_learns_and_resumes_exactly(tiny_model, tmp_path, options):
     first = losses()
     folder = {"folder": tmp_path / "parts"}
     assert first + losses(verb_options={"resume": str(tmp_path / "parts")}) == whole
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory, tiny_model):
+    """A tiny mixture of experts with the tokenizer of the tiny model."""
+    folder = tmp_path_factory.mktemp("mixture")
+    shutil.copytree(tiny_model, folder, dirs_exist_ok=True)
+    (folder / "model.safetensors").unlink()
+    (folder / "swift.json").unlink(missing_ok=True)
+    torch.manual_seed(0)
+    config = Qwen3MoeConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+        num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, max_position_embeddings=512, norm_topk_prob=True,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_loss_of_the_router(mixture, checkpointing):
+    """Its gradient is that of transformers' own loss, and the reported loss stays that of the tokens."""
+    model = AutoModelForCausalLM.from_pretrained(mixture).train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    ids = torch.arange(3, 43)[None]
+    scored = torch.arange(10, 39)
+    micro = Micro(input_ids=ids, position_ids=torch.arange(40)[None], positions=scored, labels=ids[0, scored + 1],
+                  weights=torch.ones(29), rows=(0,), sequence=torch.zeros(29, dtype=torch.int64), sample=torch.zeros(1, dtype=torch.int64),
+                  sample_weights=torch.ones(1))  # fmt: skip
+    task = SftTask(SftOptions(router_loss=0.5))
+    found = task.loss(task.forward(model, micro), micro)
+    (found.sum / 29).backward()
+    ours = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    model.zero_grad()
+    out = model(input_ids=ids, output_router_logits=True)
+    plain = cross_entropy(out.logits[0, scored], ids[0, scored + 1])
+    balance = load_balancing_loss_func(out.router_logits, 4, 2)
+    (plain + 0.5 * balance).backward()
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(ours[name], weight.grad, atol=1e-6, rtol=1e-4, msg=name)
+    assert found.sum.item() / 29 == pytest.approx(plain.item(), rel=1e-5)
+    value, count = found.metrics["router_loss"]
+    assert value.item() / count.item() == pytest.approx(balance.item(), rel=1e-5)
+    model.eval()
+    assert not hasattr(task.loss(task.forward(model, micro), micro), "metrics")
+
+
+def test_a_router_in_training(mixture, tiny_model, tmp_path):
+    """It is balanced more with the loss than without; a model without experts is refused, and so is megatron."""
+    rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(8))
+    last = [
+        run_training(training_run(mixture, rows, tuner="full", learning_rate=1e-2, epochs=4, router_loss=weight), tmp_path / str(weight))[
+            -1
+        ]
+        for weight in (1e-9, 1.0)
+    ]
+    assert last[1]["router_loss"] < last[0]["router_loss"]
+    assert [problem.code for problem in problems(training_run(tiny_model, rows, router_loss=1.0))] == ["TRAIN-167"]
+    run = training_run(mixture, rows, router_loss=1.0)
+    assert not list(problems(run))
+    strategies = [replace(run, parts={**run.parts, "parallel": replace(run.part("parallel"), **changed)}) for changed in (
+        {"name": "megatron"}, {"name": "mesh", "options": {"pipeline": 2}})]  # fmt: skip
+    assert [problem.where for each in strategies for problem in problems(each)] == ["router_loss"] * 2

@@ -29,6 +29,12 @@ class DeviceOptions(AdapterOptions):
         also=("attn_impl", "attn_implementation", "flash_attn"),
     )
 
+    experts: Literal["auto", "eager", "batched_mm", "grouped_mm"] = option(
+        "auto",
+        "How the experts of a mixture are computed by transformers; auto: grouped where device and library can.",
+        also=("experts_impl", "experts_implementation"),
+    )
+
     @field_validator("attention")
     @classmethod
     def _spelling(cls, value: str) -> str:

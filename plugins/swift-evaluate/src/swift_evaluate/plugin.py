@@ -26,6 +26,11 @@ def swift_verbs() -> list[VerbSpec]:
             check=Ref("swift_evaluate.job:problems"),
             carry_out=Ref("swift_evaluate.job:carry_out"),
             spellings={"infer_backend": "backend"},
+            ignored={
+                "merge_lora": "adapters are applied to the base model as they are, with the same answers",
+                "stream": "answers are read whole",
+            },
+            unsupported={"verbose": "Progress is always shown."},
             rewrite=Ref("swift_evaluate.rewriting:rewrite"),
             show=Ref("swift_evaluate.scores:lines"),
             command=Ref("swift_evaluate.commands.eval_command:EvalCommand"),

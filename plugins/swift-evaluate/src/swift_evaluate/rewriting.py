@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from swift_core.cli import note
 from swift_core.contract import UsageError
+from swift_core.options import FALSE
 
 _BACKENDS = {"native": "evalscope"}
-_UNSUPPORTED = ("opencompass", "vlmevalkit")
+UNSUPPORTED_BACKENDS = ("opencompass", "vlmevalkit")
 _GENERATION = {"max_tokens": "max-tokens", "max_new_tokens": "max-tokens", "temperature": "temperature", "seed": "seed", "n": "samples"}
+_EXTRA = {  # settings of EvalScope in ms-swift's --extra_eval_args
+    "ignore_errors": "a failed request is retried, then counted as failed, and the evaluation continues",
+    "debug": "the log of the run is written to its folder",
+    "no_timestamp": "each run has its own folder in --runs",
+    "use_cache": "--resume continues an interrupted evaluation",
+}
 _WITHOUT_EFFECT = {
     "eval-output-dir": "scores are in the run folder; --runs sets its parent folder",
     "verbose": "the progress is always shown",
@@ -31,6 +39,10 @@ def rewrite(words: Sequence[str]) -> tuple[str, list[str]]:
         rest += _evaluator(backend)
     if (text := _take(rest, "eval-generation-config")) is not None:
         rest += _generation(text)
+    if (thinking := _take(rest, "enable-thinking")) is not None:
+        rest += _thinking(thinking, rest)
+    if (text := _take(rest, "extra-eval-args")) is not None:
+        _extra(text)
     for name, reason in _WITHOUT_EFFECT.items():
         if _take(rest, name) is not None:
             note(f"--{name.replace('-', '_')} has no effect: {reason}")
@@ -38,7 +50,7 @@ def rewrite(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _evaluator(backend: str) -> list[str]:
-    if backend.lower() in _UNSUPPORTED:
+    if backend.lower() in UNSUPPORTED_BACKENDS:
         hint = "Evaluators are chosen with --evaluator; pip-installed plugins add others."
         raise UsageError(f"the evaluation backend '{backend}' is not supported", code="EVAL-013", where="--eval_backend", hint=hint)
     name = _BACKENDS.get(backend.lower(), backend)
@@ -46,14 +58,36 @@ def _evaluator(backend: str) -> list[str]:
     return ["--evaluator", name]
 
 
+def _thinking(value: str, words: Sequence[str]) -> list[str]:
+    """Translate `--enable_thinking` to a field of EvalScope's requests."""
+    if "evalscope" not in words:
+        hint = "EvalScope sends it with each request: --evaluator evalscope; others use the model's chat template as it is."
+        raise UsageError("is an option of one evaluator", code="EVAL-075", where="--enable_thinking", hint=hint)
+    on = value.lower() not in FALSE
+    config = json.dumps({"extra_body": {"chat_template_kwargs": {"enable_thinking": on}}})
+    note(f"--enable_thinking {str(on).lower()} is --generation-config '{config}' here")
+    return ["--generation-config", config]
+
+
+def _extra(text: str) -> None:
+    """Drop the further settings of EvalScope that need no counterpart; refuse the others."""
+    for key in _object(text, "--extra_eval_args"):
+        if key not in _EXTRA:
+            hint = "Settings of a benchmark are --dataset-args, those of requests --generation-config."
+            raise UsageError(f"'{key}' is not supported", code="EVAL-076", where="--extra_eval_args", hint=hint)
+        note(f"--extra_eval_args {key} has no effect: {_EXTRA[key]}")
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise UsageError("not a JSON object", code="EVAL-014", where=where, hint='Write {"max_tokens": 512}.') from None
+
+
 def _generation(text: str) -> list[str]:
     """Translate ms-swift's JSON of generation parameters."""
-    try:
-        given = dict(json.loads(text))
-    except (ValueError, TypeError):
-        raise UsageError(
-            "not a JSON object", code="EVAL-014", where="--eval_generation_config", hint='Write {"max_tokens": 512}.'
-        ) from None
+    given = _object(text, "--eval_generation_config")
     words = []
     for key, value in given.items():
         if key == "do_sample" and not value:

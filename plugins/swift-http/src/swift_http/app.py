@@ -53,7 +53,7 @@ def create_app(
     async def encode(item: str | list[int]) -> list[int]:
         return await asyncio.to_thread(engine.encode, item) if isinstance(item, str) else item
 
-    add_chat_routes(app, engine, admit, PARSERS.get(tool_parser), max_choices=limits.max_choices)
+    add_chat_routes(app, engine, admit, PARSERS.get(tool_parser), limits=limits)
 
     @app.post("/v1/completions", responses=openapi.COMPLETION)
     async def completions(body: CompletionRequest, request: Request) -> Response:
@@ -69,7 +69,7 @@ def create_app(
             )
 
         active = admit(request, "completions", body.model)
-        return await close_when_done(active, respond(active, engine, prepare, max_choices=limits.max_choices))
+        return await close_when_done(active, respond(active, engine, prepare, limits=limits))
 
     if isinstance(engine, SupportsEmbeddings):
         add_embedding_routes(app, engine, admit, encode)

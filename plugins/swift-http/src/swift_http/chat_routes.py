@@ -16,6 +16,7 @@ from swift_http.active_request import ActiveRequest
 from swift_http.engine import ChatEngine, Sampling, media_kinds
 from swift_http.forced_calls import FORCED, first_call_only
 from swift_http.generation import GenerationRequest, check_supported, respond
+from swift_http.limits import Limits
 from swift_http.requests import ChatRequest
 from swift_http.response_builders import ChatBuilder, ResponseBuilder
 from swift_http.responses_api import ResponsesApiBuilder
@@ -27,7 +28,7 @@ MakeBuilder = Callable[[ToolParser | None, list[int], Sampling], ResponseBuilder
 
 
 def add_chat_routes(
-    app: FastAPI, engine: ChatEngine, admit: Callable[[Request, str, str], ActiveRequest], parser: ToolParser | None, *, max_choices: int
+    app: FastAPI, engine: ChatEngine, admit: Callable[[Request, str, str], ActiveRequest], parser: ToolParser | None, *, limits: Limits
 ) -> None:
     """Add both routes.
 
@@ -36,7 +37,7 @@ def add_chat_routes(
         engine: the model.
         admit: registers a request as active, from (request, endpoint, model).
         parser: reads tool calls in the format of the model's family; None: tool calls stay text.
-        max_choices: maximum number of completions per request.
+        limits: of the server.
     """
 
     async def prepare(body: ChatRequest, make_builder: MakeBuilder) -> GenerationRequest:
@@ -59,11 +60,11 @@ def add_chat_routes(
             return ChatBuilder(body.model, logprobs=sampling.logprobs is not None, parser=used, prompts=prompts)
 
         active = admit(request, "chat", body.model)
-        return await close_when_done(active, respond(active, engine, partial(prepare, body, make_builder), max_choices=max_choices))
+        return await close_when_done(active, respond(active, engine, partial(prepare, body, make_builder), limits=limits))
 
     @app.post("/v1/responses", responses=openapi.RESPONSE)
     async def create_response(body: ResponsesRequest, request: Request) -> Response:
         chat = body.as_chat()
         active = admit(request, "responses", body.model)
         prepared = partial(prepare, chat, lambda used, prompt, sampling: ResponsesApiBuilder(body, used))
-        return await close_when_done(active, respond(active, engine, prepared, max_choices=max_choices))
+        return await close_when_done(active, respond(active, engine, prepared, limits=limits))

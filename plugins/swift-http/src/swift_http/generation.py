@@ -15,6 +15,7 @@ from swift_http.active_request import ActiveRequest
 from swift_http.engine import OPTIONAL_FIELDS, ChatEngine, DeclaresSupport, Piece, Sampling
 from swift_http.errors import ApiError
 from swift_http.head_engine import HeadEngine
+from swift_http.limits import Limits
 from swift_http.response_builders import Choice, Json, ResponseBuilder
 from swift_http.streams import EventStream
 
@@ -56,16 +57,20 @@ class GenerationRequest:
 
 
 async def respond(
-    active: ActiveRequest, engine: ChatEngine, prepare: Callable[[], Awaitable[GenerationRequest]], *, max_choices: int
+    active: ActiveRequest, engine: ChatEngine, prepare: Callable[[], Awaitable[GenerationRequest]], *, limits: Limits
 ) -> Response:
     """Return the complete response or an event stream.
 
     Raises:
-        ApiError: 400, more than `max_choices` completions, or a prompt that does not fit into the context.
+        ApiError: 400, more completions or log-probabilities than the limits, or a prompt that does not fit into the context.
     """
     request = await active.wait(prepare())
-    if len(request.prompts) * request.n > max_choices:
-        raise ApiError(400, f"this server returns at most {max_choices} completions per request; send several requests", param="n")
+    if len(request.prompts) * request.n > limits.max_choices:
+        message = f"this server returns at most {limits.max_choices} completions per request; send several requests"
+        raise ApiError(400, message, param="n")
+    if (request.sampling.logprobs or 0) > limits.max_logprobs:
+        message = f"this server returns at most {limits.max_logprobs} log-probabilities per token"
+        raise ApiError(400, message, param="top_logprobs" if request.field == "messages" else "logprobs")
     for prompt in request.prompts:
         check_fits(prompt, request.sampling, engine.context, param=request.field)
     active.prompt_tokens = sum(map(len, request.prompts))

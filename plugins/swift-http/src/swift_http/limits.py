@@ -21,6 +21,7 @@ class Limits:
         timeout: maximum duration of a request from arrival to the last token, in seconds; then it ends with 504.
         body_timeout: maximum time for a request body to arrive, in seconds; then it ends with 408.
         max_choices: maximum number of completions per request (prompts times `n`).
+        max_logprobs: maximum number of log-probabilities per token.
     """
 
     max_requests: int = 64
@@ -29,6 +30,7 @@ class Limits:
     timeout: float = 600
     body_timeout: float = 30
     max_choices: int = 128
+    max_logprobs: int = 20
 
 
 class AdmissionControl:

@@ -175,7 +175,7 @@ class ChatRequest(_Request):
     chat_template_kwargs: dict[str, Any] | None = None
     reasoning_effort: str | None = None
     logprobs: bool | None = False
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0)] | None = None
 
     def sampling(self) -> Sampling:
         """Return the sampling parameters.
@@ -214,7 +214,7 @@ class CompletionRequest(_Request):
 
     prompt: str | Batch
     max_tokens: Annotated[int, Field(ge=0)] | None = 16  # OpenAI's default
-    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logprobs: Annotated[int, Field(ge=0)] | None = None
     echo: bool | None = False
 
     def prompts(self) -> list[str | list[int]]:

@@ -34,7 +34,7 @@ def main() -> int:
     report = Report(folder, channel)
     try:
         if (folder / "run.json").is_file():
-            local.use(read_run(folder).plugins, where=str(folder / "run.json"))
+            local.use_local_plugins(read_run(folder).plugins, where=str(folder / "run.json"))
         if given.conclude and node == 0:
             (folder / STOP_FILE).unlink(missing_ok=True)  # left by an earlier attempt of the job
         if given.nodes > 1:

@@ -34,7 +34,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
         return dict(measure())
     run = Run.from_json(request["run"])
-    local.use(run.plugins, where="plugins")
+    local.use_local_plugins(run.plugins, where="plugins")
     if request["do"] == "rows":
         return _rows(run)
     from swift_plan.tracing import trace

@@ -16,6 +16,9 @@ class SequenceClassificationOptions(ScoreOptions):
     """Options of `swift seq-cls`."""
 
     num_labels: int = option(2, "Number of classes; of numbers to predict if problem_type is regression.", ge=1)
+    use_chat_template: bool = option(
+        True, "Render rows with the chat template; without, the text of a row is its only message, with the tokenizer's special tokens."
+    )
     problem_type: ProblemType = option(
         "single_label_classification",
         "What a label is: one class (cross entropy), a list of classes (binary cross entropy), or a number or list of numbers (mean "

@@ -12,11 +12,12 @@ from swift_train.score_task import ScoreTask
 from swift_train.tasks import Loss
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from swift_plugin_classification.labels import LabelledEncoder, column_names
+from swift_plugin_classification.labels import LabelledEncoder, PlainLabelledEncoder, column_names
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
     from swift_train.media.rows import RowMedia
+    from swift_train.tasks import Encoder
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -35,9 +36,11 @@ class SequenceClassification(ScoreTask):
 
     options: SequenceClassificationOptions
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> LabelledEncoder:
-        """Return the encoder of label rows, which uses the model's chat template."""
-        return LabelledEncoder(tokenizer, self.options, stops, media)
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
+        """Return the encoder of label rows, with or without the model's chat template."""
+        if self.options.use_chat_template:
+            return LabelledEncoder(tokenizer, self.options, stops, media)
+        return PlainLabelledEncoder(tokenizer, self.options)
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the rows; with the accuracy (of all classes of a row), or the mean squared error."""

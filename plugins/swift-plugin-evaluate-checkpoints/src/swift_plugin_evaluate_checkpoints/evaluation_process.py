@@ -21,7 +21,7 @@ def main() -> int:
     with suppress(OSError):
         os.nice(_NICE)
     try:
-        local.use(asked["plugins"], where=sys.argv[1])
+        local.use_local_plugins(asked["plugins"], where=sys.argv[1])
         run = resolve(verb_named("eval"), Settings(asked["settings"], {})).run
         folder = Path(asked["folder"])
         carry_out(run, Context(runs=folder.parent, folder=folder))

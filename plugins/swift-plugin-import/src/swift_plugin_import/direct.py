@@ -46,7 +46,7 @@ def translate(verb: VerbSpec, settings: Settings) -> list[str]:
 def _unknown(verb: VerbSpec, settings: Settings) -> dict[str, Any]:
     """Return the top-level keys that are no options of the verb and its parts."""
     known = {path.partition(".")[0] for path in Vocabulary(Translation("", verb.name)).paths()}
-    known |= {*verb.parts, "run", "dataset_options", *(field.path.partition(".")[0] for field in fields.fields(verb.options))}
+    known |= {*verb.parts, "run", "dataset_options", "ENV", *(field.path.partition(".")[0] for field in fields.fields(verb.options))}
     return {key: value for key, value in settings.values.items() if str(key).replace("-", "_") not in known}
 
 

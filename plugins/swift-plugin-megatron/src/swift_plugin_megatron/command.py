@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from swift_core.contract import UsageError
+from swift_core.options import read_yaml
 from swift_plugin_megatron.names import IGNORED, REFUSED, RENAMED, VALUES, VERBS
 
 _SIZES = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
+_KEPT = ("output_dir", "output", "dtype", "torch_dtype", "overwrite", "exist_ok", "hub", "use_hf")  # options of merge and export
+_READ = ("model", "mcore_model", "load", "adapters", "mcore_adapter", "mcore_adapters", "merge_lora", "to_hf", "to_mcore")
 _USAGE = "Write megatron sft, pt, rlhf or export, with options: megatron sft --model MODEL --dataset FILE --tensor_model_parallel_size 2."
 
 
@@ -52,9 +57,9 @@ def swift_line(argv: Sequence[str], environment: Mapping[str, str]) -> Line:
         name = argv[0] if argv else ""
         problem = f"there is no command 'megatron {name}'" if name else "no command given"
         raise UsageError(problem, code="PARALLEL-064", hint=_USAGE)
-    flags, rest = _flags(argv[1:])
+    flags, rest = _flags(_with_file(argv[1:]))
     if argv[0] == "export":
-        return _merge(flags, rest)
+        return _export(flags, rest)
     line = Line([VERBS[argv[0]], *rest, "--parallel", "megatron"])
     _batch(flags, line, environment)
     if _is(flags, "sequence_parallel") and _number(flags, "tensor_model_parallel_size") == 1:
@@ -63,14 +68,38 @@ def swift_line(argv: Sequence[str], environment: Mapping[str, str]) -> Line:
     if _is(flags, "merge_lora") and flags.get("tuner_type", ["lora"])[-1:] != ["full"]:
         line.merged = _last(flags, "output_dir") or _last(flags, "save") or _last(flags, "output")
         if not line.merged:
-            raise UsageError(
-                "merging needs a name for the adapter", code="PARALLEL-065", where="--merge_lora", hint="Add --output_dir FOLDER."
-            )
+            model = _last(flags, "model") or _last(flags, "load") or _last(flags, "mcore_model")
+            line.merged = f"megatron_output/{model.rstrip('/').rpartition('/')[2] or 'adapter'}"
+            line.words += ["--output", line.merged]
         line.notes.append(f"--merge_lora: the adapter is written to {line.merged}, and the merged model to {line.merged}-merged")
     flags.pop("merge_lora", None)
     for name, values in flags.items():
         _translate(name, values, line)
     return line
+
+
+def _with_file(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with those of a YAML file in front, if one is named first or by --config.
+
+    Raises:
+        UsageError: the file can't be read.
+    """
+    words = list(argv)
+    at = 1 if words[:1] == ["--config"] else 0
+    if not words[at:] or not words[at].endswith((".yaml", ".yml")):
+        return words
+    values = read_yaml(Path(words[at])).values
+    found: list[str] = []
+    for name, value in values.items():
+        if name != "ENV":
+            items = value if isinstance(value, list) else [value]
+            found += [f"--{name}", *(json.dumps(item) if isinstance(item, dict) else _text(item) for item in items)]
+    os.environ.update({name: str(value) for name, value in (values.get("ENV") or {}).items() if name not in os.environ})
+    return [*found, *words[at + 1 :]]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _translate(name: str, values: list[str], line: Line) -> None:
@@ -113,19 +142,31 @@ def _batch(flags: dict[str, list[str]], line: Line, environment: Mapping[str, st
     line.notes.append(f"--global_batch_size {whole[-1]} is {micro} rows × {steps} accumulated micro-batches × {replicas} replicas")
 
 
-def _merge(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
-    """Read `megatron export --merge_lora true`: checkpoints are in Hugging Face's format in any case."""
-    adapter = flags.get("adapters") or flags.get("mcore_adapter") or flags.get("mcore_adapters")
-    if not adapter or not (_is(flags, "merge_lora") or _is(flags, "to_hf")):
+def _export(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
+    """Read `megatron export`: merging, or a copy, since checkpoints are in Hugging Face's format in any case.
+
+    Raises:
+        UsageError: nothing is to be converted, or it is to be quantized.
+    """
+    for name, values in flags.items():
+        if name.startswith("fp8_") and _refused(name, values[-1] if values else "true"):
+            hint = "Quantize the checkpoint: swift quantize MODEL --quantizer fp8."
+            raise UsageError("is not possible in this step", code="PARALLEL-070", where=f"--{name}", hint=hint)
+    adapter = flags.get("adapters") or flags.get("mcore_adapter") or flags.get("mcore_adapters") or []
+    merges = _is(flags, "merge_lora") or (bool(adapter) and _is(flags, "to_hf") and "merge_lora" not in flags)
+    if not (merges if adapter else _is(flags, "to_mcore") or _is(flags, "to_hf")) and not (adapter and "merge_lora" in flags):
         name = "to_mcore" if "to_mcore" in flags else "to_hf"
         raise UsageError("nothing is to be converted", code="PARALLEL-069", where=f"--{name}", hint=REFUSED[name])
-    words = ["merge", *rest, "--adapter", *adapter]
-    for name in ("model", "output_dir", "output", "dtype", "torch_dtype", "overwrite", "hub", "use_hf"):
+    model = [word for name in ("model", "mcore_model", "load") for word in ("--model", *flags.get(name, ())) if name in flags]
+    if merges:
+        words, notes = ["merge", *rest, *model, "--adapter", *adapter], []
+    else:
+        words = ["export", *rest, *(["--adapter", *adapter] if adapter else model), "--to", "safetensors"]
+        notes = ["Megatron reads and writes Hugging Face checkpoints: the output is a copy of the checkpoint, in the requested data type"]
+    for name in _KEPT:
         words += [f"--{name}", *flags[name]] if name in flags else []
-    dropped = sorted(flags.keys() - {"model", "output_dir", "output", "adapters", "mcore_adapter", "mcore_adapters", "merge_lora", "to_hf",
-                                     "dtype", "torch_dtype", "overwrite", "hub", "use_hf"})  # fmt: skip
-    notes = [f"--{name} has no effect: merging needs no processes, and every result is verified against its source" for name in dropped]
-    return Line(words, notes)
+    reason = "no processes are needed, and every result is verified against its source"
+    return Line(words, [*notes, *(f"--{name} has no effect: {reason}" for name in sorted(flags.keys() - {*_KEPT, *_READ}))])
 
 
 def _flags(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:

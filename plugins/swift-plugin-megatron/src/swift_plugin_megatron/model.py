@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_plugin_megatron.maps import Architecture
+    from swift_plugin_megatron.options import MegatronOptions
     from swift_plugin_megatron.sizes import Sizes
 
 
@@ -44,12 +45,15 @@ class Norm(nn.RMSNorm):
         super().__init__(hidden_size, eps=eps)
 
 
-def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype: torch.dtype) -> TransformerConfig:
+def megatron_config(
+    config: Any, architecture: Architecture, sizes: Sizes, dtype: torch.dtype, options: MegatronOptions | None = None
+) -> TransformerConfig:
     """Return megatron-core's configuration of a transformers model, with all fused kernels disabled.
 
     Args:
         config: the configuration of transformers.
         dtype: compute type of the passes.
+        options: the options of the strategy, for the losses of routers and the capacity of experts.
     """
     heads = config.num_attention_heads
     with warnings.catch_warnings():  # about its own defaults, and communication that it does not do here
@@ -75,7 +79,7 @@ def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype
             expert_model_parallel_size=sizes.expert,
             expert_tensor_parallel_size=1,
             moe_token_dispatcher_type="allgather",
-            moe_router_load_balancing_type="none",
+            **moe.balancing(options),
             pipeline_dtype=dtype,
             params_dtype=dtype,
             use_cpu_initialization=True,

@@ -11,11 +11,12 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from megatron.core.transformer.moe.moe_layer import MoELayer
+from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
 from megatron.core.transformer.moe.router import TopKRouter
 from megatron.core.transformer.moe.token_dispatcher import MoEAllGatherTokenDispatcher
 from torch import Tensor
@@ -24,10 +25,30 @@ from torch.nn import functional
 from swift_plugin_megatron import groups
 from swift_plugin_megatron.collectives import gather_tokens, scatter_tokens
 
+if TYPE_CHECKING:
+    from swift_plugin_megatron.options import MegatronOptions
+
 
 def apply_to(layer: Any) -> None:
     """Put the mixture of experts of this module into a layer specification."""
     layer.mlp = partial(MixtureOfExperts, submodules=replace(layer.mlp.keywords["submodules"], router=Router))
+
+
+def balancing(options: MegatronOptions | None) -> dict[str, Any]:
+    """Return the fields of TransformerConfig for the losses of routers and the capacity of experts."""
+    if options is None or not (options.router_loss or options.router_z_loss or options.expert_capacity):
+        return {"moe_router_load_balancing_type": "none"}
+    return {
+        "moe_router_load_balancing_type": "aux_loss" if options.router_loss else "none",
+        "moe_aux_loss_coeff": options.router_loss,
+        "moe_z_loss_coeff": options.router_z_loss or None,
+        "moe_expert_capacity_factor": options.expert_capacity,
+    }
+
+
+def scale_router_losses(scale: float, device: torch.device) -> None:
+    """Set the factor of the gradients of router losses in the next backward pass: a router loss counts as much as the micro-batch does."""
+    MoEAuxLossAutoScaler.set_loss_scale(torch.tensor(scale, device=device))
 
 
 class Router(TopKRouter):  # type: ignore[misc]

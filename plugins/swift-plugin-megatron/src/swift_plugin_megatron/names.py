@@ -43,12 +43,12 @@ IGNORED: Mapping[str, str] = {
     "save_safetensors": "results are Hugging Face checkpoints",
     "use_mcore_models": "megatron-core is always used",
     "expert_tensor_parallel_size=1": "experts are never sharded by tensor parallelism",
-    "moe_aux_loss_coeff=0": "the router learns from the loss of the task alone",
-    "moe_z_loss_coeff=0": "the router learns from the loss of the task alone",
-    "moe_router_load_balancing_type": "the router learns from the loss of the task alone",
+    "moe_router_load_balancing_type=aux_loss": "it is the type of --moe_aux_loss_coeff",
+    "moe_router_load_balancing_type=none": "without --moe_aux_loss_coeff the router learns from the loss of the task alone",
     "vit_gradient_checkpointing": "only text is trained",
     "tensorboard_dir": "each run has its own folder in --runs, with metrics.jsonl and report.html",
     "test_convert_precision": "every result is verified against its source, and its checks are written to the report",
+    "model_kwargs={}": _SPEED,
     "test_convert_dtype": "every result is verified against its source, and its checks are written to the report",
     "group_by_length=false": _SPEED,
     "fp8_param_gather=false": _SPEED,
@@ -56,9 +56,8 @@ IGNORED: Mapping[str, str] = {
 }
 
 REFUSED: Mapping[str, str] = {
-    "moe_aux_loss_coeff": "No auxiliary loss balances the load of experts: leave it out to train the router by the task alone.",
-    "moe_z_loss_coeff": "There is no auxiliary loss of the router: leave it out to train the router by the task alone.",
-    "moe_expert_capacity_factor": "Experts drop no tokens: leave it out.",
+    "moe_router_load_balancing_type": "Only aux_loss balances the load of experts, with the weight --moe_aux_loss_coeff.",
+    "moe_pad_expert_input_to_capacity": "Experts compute the tokens that they get, without padding: leave it out.",
     "mtp_num_layers": "Heads that predict several tokens are not trained: leave it out.",
     "fp8_format": "Training in float8 is not available: leave it out to train in bfloat16.",
     "fp8_recipe": "Training in float8 is not available: leave it out to train in bfloat16.",
@@ -68,6 +67,6 @@ REFUSED: Mapping[str, str] = {
     "decoder_last_pipeline_num_layers": "Layers are distributed evenly over the pipeline: leave it out.",
     "account_for_embedding_in_pipeline_split": "Layers are distributed evenly over the pipeline: leave it out.",
     "use_ray": "Start it on Ray with: swift sft --parallel megatron --launcher ray.",
-    "to_mcore": "Megatron reads Hugging Face checkpoints directly, so nothing is to be converted: megatron sft --model MODEL.",
-    "to_hf": "Results of megatron are Hugging Face checkpoints already; to merge an adapter, add --merge_lora true.",
+    "to_mcore": "Write --to_mcore true or --to_hf true with --model, or --merge_lora true with --adapters.",
+    "to_hf": "Write --to_mcore true or --to_hf true with --model, or --merge_lora true with --adapters.",
 }

@@ -43,6 +43,22 @@ class MegatronOptions(StrategyOptions):
         ge=1,
         also=("expert_model_parallel_size",),
     )
+    router_loss: float = option(
+        0.0,
+        "Weight of megatron-core's load-balancing loss of each layer's router (Switch Transformer); only in the gradient, not in the "
+        "reported loss.",
+        ge=0,
+        also=("moe_aux_loss_coeff", "moe_aux_loss_coef"),
+    )
+    router_z_loss: float = option(
+        0.0, "Weight of the loss that keeps the router's logits small (ST-MoE); only in the gradient.", ge=0, also=("moe_z_loss_coeff",)
+    )
+    expert_capacity: float | None = option(
+        None,
+        "Capacity of an expert, as a multiple of its even share of the tokens: it drops the least probable ones above; null: no limit.",
+        gt=0,
+        also=("moe_expert_capacity_factor",),
+    )
     distributed_optimizer: bool = option(
         False,
         "Shard the optimizer state over the replicas (ZeRO-1): each replica updates a subset of the weights and broadcasts them.",

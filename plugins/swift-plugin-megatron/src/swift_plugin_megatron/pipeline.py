@@ -15,6 +15,7 @@ import torch.distributed as dist
 from swift_train.context_parallel import pad_to_multiple, shard_tokens
 
 from swift_plugin_megatron import groups
+from swift_plugin_megatron.moe import scale_router_losses
 from swift_plugin_megatron.schedule import passes_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Pipeline:
         kept: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
         if len(self.stages) > 1 and (missing := -len(micros) % self.ranks):
             micros = [*micros, *[micros[-1].as_filler()] * missing]
+        counts = [int((micro.weights > 0).sum()) for micro in micros]
         micros = [self._local_tokens(micro) for micro in micros]
         passes = passes_of(self.rank, self.ranks, len(self.stages), len(micros))
         for forward, chunk, micro in passes if train else [each for each in passes if each.forward]:
@@ -69,6 +71,7 @@ class Pipeline:
             else:
                 received, output = kept.pop((chunk, micro))
                 gradient = None if stage.is_last else self._receive(output.shape, 1, self.backward_groups)
+                scale_router_losses(weight * counts[micro], self.device)
                 torch.autograd.backward(output, gradient)
                 if received is not None:
                     assert received.grad is not None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
 from swift_core.contract import FlagFor, ParallelSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract import Run
+    from swift_core.contract import Run, Settings, VerbSpec
 
 
 @hookimpl
@@ -25,6 +25,18 @@ def swift_parallel() -> list[ParallelSpec]:
             flags=(FlagFor("sequence_parallel_size", "context", yields=True),),
         )
     ]
+
+
+@hookimpl
+def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterable[str]:
+    """Leave the attention to context parallelism, which has its own, where a flash attention is asked for."""
+    asked = str(settings.given("attention") or "")
+    if "parallel" not in verb.parts or not asked.startswith(("flash_attn", "flash_attention", "fa")):
+        return []
+    if settings.given("parallel") != "mesh" or str(settings.given("parallel.context") or 1) == "1":
+        return []
+    settings.set("attention", "auto")
+    return [f"--attention {asked} has no effect: context parallelism computes attention over the processes in its own way"]
 
 
 @hookimpl

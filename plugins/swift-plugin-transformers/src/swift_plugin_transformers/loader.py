@@ -70,6 +70,7 @@ class TransformersLoader:
             if loading.device != "meta":
                 check_weights(folder)
         attention = {} if loading.attention == "auto" else {"attn_implementation": loading.attention}
+        attention |= {} if loading.experts == "auto" else {"experts_implementation": loading.experts}
         kind = getattr(torch, loading.dtype)
         try:
             reader = read_gguf(file) if file else None  # parsing it takes seconds for a large vocabulary

@@ -26,6 +26,7 @@ class ServeOptions(Options):
         list, "Origins of web pages that may read responses (CORS): https://HOST:PORT, or *.", also=("allowed_origins",)
     )
     adapter_folder: list[str] = option(list, "Folders below which adapters may be loaded at runtime, with --runtime-adapters.")
+    max_logprobs: int = option(20, "Maximum number of log-probabilities per token that a request may ask for.", ge=0)
     logprobs_mode: Literal["raw_logprobs", "processed_logprobs"] = option(
         "raw_logprobs",
         "Log-probabilities that are returned: of the model (raw_logprobs), or of the distribution that tokens are sampled from, after "

@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _app(engine: EmbeddedEngine | EmbeddedHeadEngine, key: str | None, options: ServeOptions, checkpoint: Path) -> FastAPI:
     from swift_plugin_transformers.engine import EmbeddedEngine
 
-    limits = Limits(max_requests=options.queue, timeout=options.timeout)
+    limits = Limits(max_requests=options.queue, timeout=options.timeout, max_logprobs=options.max_logprobs)
     folders, origins = [Path(folder) for folder in options.adapter_folder], options.cors_origin
     if not isinstance(engine, EmbeddedEngine):
         return create_head_app(engine, api_key=key, limits=limits, adapter_folders=folders, origins=origins)

@@ -25,7 +25,7 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
     """Run a recipe, or one verb from a YAML file with `run: VERB`; flags after the file override its options."""
     settings = read_yaml(file)
     if "steps" not in settings.values and "run" in settings.values:
-        local.use(settings.values.get("plugins", ()), where=settings.where("plugins"))
+        local.use_local_plugins(settings.values.get("plugins", ()), where=settings.where("plugins"))
         verb = verb_named(str(settings.values["run"]), where=settings.where("run"))
         other = command_for(verb)
         with other.make_context(

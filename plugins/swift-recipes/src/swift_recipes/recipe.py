@@ -40,7 +40,7 @@ def read_recipe(path: Path) -> list[Step]:
         UsageError: the file is not a recipe, a verb is unknown, an id is repeated, or a reference does not name an earlier step.
     """
     whole = read_yaml(path)
-    local.use(whole.values.pop("plugins", ()), where=whole.where("plugins"))
+    local.use_local_plugins(whole.values.pop("plugins", ()), where=whole.where("plugins"))
     steps = whole.values.get("steps")
     if not isinstance(steps, list) or not steps:
         raise UsageError(

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_data.reading import raw_rows
 from swift_data.rows import ChatRow, PromptRow, normalise
 from swift_data.rows.conversations import with_default_system
 
-from swift_core.contract import DataChoice, Run, Stopped
+from swift_core.contract import RawRow, Run, Stopped
 from swift_core.runs import Report
+from swift_serve import held_out
 from swift_serve.answers import write_answers
 from swift_serve.ask_head import ask_head
 from swift_serve.client import Client
@@ -50,7 +50,7 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     if (kind := answer_kind_of_run(run)) != "text":
         return ask_head(run, report, kind)
     options = run.options
-    questions = [*(_question(text, options) for text in options["questions"]), *_from_rows(run.datasets, options["system"])]
+    questions = [*(_question(text, options) for text in options["questions"]), *_from_rows(held_out.asked_rows(run), options["system"])]
     client = Client(server_of(run)) if questions else None
     sampling = request_fields(options)
 
@@ -84,16 +84,15 @@ def _question(text: str, options: Mapping[str, Any]) -> Question:
     return Question([*system, {"role": "user", "content": content}])
 
 
-def _from_rows(datasets: tuple[DataChoice, ...], system: str) -> Iterator[Question]:
+def _from_rows(rows: Iterable[RawRow], system: str) -> Iterator[Question]:
     """Yield a question per row: its messages up to the last user or tool message, with a system prompt if it has none."""
-    for choice in datasets:
-        for raw in raw_rows(choice):
-            row = normalise(raw, ("chat", "prompt"))
-            assert isinstance(row, ChatRow | PromptRow)
-            messages = [dict(message) for message in with_default_system(row.messages, system)]
-            while messages and messages[-1]["role"] not in ("user", "tool"):
-                messages.pop()
-            yield Question(messages, row.tools, row.variables)
+    for raw in rows:
+        row = normalise(raw, ("chat", "prompt"))
+        assert isinstance(row, ChatRow | PromptRow)
+        messages = [dict(message) for message in with_default_system(row.messages, system)]
+        while messages and messages[-1]["role"] not in ("user", "tool"):
+            messages.pop()
+        yield Question(messages, row.tools, row.variables)
 
 
 def _shown(question: Question) -> str:

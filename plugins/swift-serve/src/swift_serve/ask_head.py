@@ -6,23 +6,23 @@ Rows with labels give figures as well: the accuracy of classes, the errors of nu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from swift_data.reading import raw_rows
 from swift_data.rows import ChatRow, LabelRow, PromptRow, RetrievalRow, TextRow, normalise
 from swift_data.rows.conversations import with_default_system
 from swift_data.rows.forms import LABELS
 
-from swift_core.contract import DataChoice, Run, Stopped, UsageError
+from swift_core.contract import RawRow, Run, Stopped, UsageError
 from swift_core.runs import Report
 from swift_serve.answers import write_answers
 from swift_serve.client import Client, Refused
 from swift_serve.head_figures import figures_of
 from swift_serve.head_tasks import AnswerKind
+from swift_serve.held_out import asked_rows
 from swift_serve.temporary_server import server_of
 
 
@@ -41,7 +41,7 @@ def ask_head(run: Run, report: Report, kind: AnswerKind) -> tuple[Path, dict[str
         hint = "Give rows of queries with documents: --dataset FILE."
         raise UsageError("a reranker scores documents for a query, and questions have none", code="SERVE-091", where="questions", hint=hint)
     questions = [HeadQuestion({"text": text}, {"input": text}) for text in options["questions"]]
-    questions += _from_rows(run.datasets, kind, str(options["system"]))
+    questions += _from_rows(asked_rows(run), kind, str(options["system"]))
     client = Client(server_of(run))
 
     def answer(question: HeadQuestion) -> Mapping[str, Any]:
@@ -87,28 +87,27 @@ def shown(line: Mapping[str, Any]) -> tuple[str, str]:
     return asked, "\n".join(f"{score:.4f}  {document}" for score, document in ranked)
 
 
-def _from_rows(datasets: Sequence[DataChoice], kind: AnswerKind, system: str) -> Iterator[HeadQuestion]:
-    for choice in datasets:
-        for raw in raw_rows(choice):
-            if kind == "reranking":
-                row = normalise(raw, ("retrieval",))
-                assert isinstance(row, RetrievalRow)
-                record = {"query": row.query, "documents": list(row.documents), "labels": list(row.labels)}
-                yield HeadQuestion(record, {"text_1": row.query, "text_2": list(row.documents)})
-                continue
-            labelled = any(raw.data.get(name) not in (None, "") for name in LABELS)
-            found = normalise(raw, ("label",) if labelled else ("text", "prompt", "chat"))
-            if isinstance(found, TextRow):
-                yield HeadQuestion({"text": found.text}, {"input": found.text})
-                continue
-            assert isinstance(found, LabelRow | PromptRow | ChatRow)
-            messages = [dict(message) for message in with_default_system(found.messages, system)]
-            expected = {"expected": found.label} if isinstance(found, LabelRow) else {}
-            if kind == "classification":
-                yield HeadQuestion({"messages": messages, **expected}, {"messages": messages})
-            else:
-                text = _text_of(messages, f"{raw.file}, row {raw.number}")
-                yield HeadQuestion({"text": text, **expected}, {"input": text})
+def _from_rows(rows: Iterable[RawRow], kind: AnswerKind, system: str) -> Iterator[HeadQuestion]:
+    for raw in rows:
+        if kind == "reranking":
+            row = normalise(raw, ("retrieval",))
+            assert isinstance(row, RetrievalRow)
+            record = {"query": row.query, "documents": list(row.documents), "labels": list(row.labels)}
+            yield HeadQuestion(record, {"text_1": row.query, "text_2": list(row.documents)})
+            continue
+        labelled = any(raw.data.get(name) not in (None, "") for name in LABELS)
+        found = normalise(raw, ("label",) if labelled else ("text", "prompt", "chat"))
+        if isinstance(found, TextRow):
+            yield HeadQuestion({"text": found.text}, {"input": found.text})
+            continue
+        assert isinstance(found, LabelRow | PromptRow | ChatRow)
+        messages = [dict(message) for message in with_default_system(found.messages, system)]
+        expected = {"expected": found.label} if isinstance(found, LabelRow) else {}
+        if kind == "classification":
+            yield HeadQuestion({"messages": messages, **expected}, {"messages": messages})
+        else:
+            text = _text_of(messages, f"{raw.file}, row {raw.number}")
+            yield HeadQuestion({"text": text, **expected}, {"input": text})
 
 
 def _text_of(messages: Sequence[Mapping[str, Any]], where: str) -> str:

@@ -69,6 +69,11 @@ class AskOptions(SamplingOptions, RowFileOptions, AnsweringOptions):
         "Chat rows; the conversation up to the last user turn is sent. For a model with a head: texts, label rows, queries with documents.",
         also=("val_dataset",),
     )
+    held_out: bool = option(
+        False,
+        "Ask the rows that the training of the checkpoint held out: its validation datasets, or its validation split.",
+        also=("load_data_args",),
+    )
     system: str = option("", "System prompt of the questions, and of rows that have none.")
     top_k: int | None = option(None, "Sample from the k most likely tokens; -1: from all.", ge=-1)
     repetition_penalty: float | None = option(None, "Divide the logits of tokens that occurred already by this number.", gt=0)

@@ -10,9 +10,9 @@ _DEFAULT = "it is the default"
 _ADAPTERS = "adapters are applied to the base model as they are, with the same answers"
 _TEMPLATE = "The chat template of the checkpoint is used; a template with changes is saved with the model when it is trained."
 
-SERVING: Mapping[str, str] = {"infer_backend": "backend"}
+SERVING: Mapping[str, str] = {"infer_backend": "backend", "agent_template=hermes": "tool_call_parser=hermes"}
 SPELLINGS: Mapping[str, str] = {
-    **SERVING,
+    "infer_backend": "backend",
     "enable_thinking=true": 'template_variables={"enable_thinking":true}',
     "enable_thinking=false": 'template_variables={"enable_thinking":false}',
 }
@@ -21,7 +21,7 @@ IGNORED: Mapping[str, str] = {
     **other_tools.IGNORED,
     **dict.fromkeys(("merge_lora", "vllm_enable_lora", "enable_lora"), _ADAPTERS),
     **dict.fromkeys(("num_beams=1", "use_chat_template=true", "do_sample=false"), _DEFAULT),
-    **dict.fromkeys(("trust_remote_code=false", "push_to_hub=false", "load_data_args=false", "sleep_level=0"), _DEFAULT),
+    **dict.fromkeys(("trust_remote_code=false", "push_to_hub=false", "sleep_level=0"), _DEFAULT),
     "stream": "answers in the terminal are shown as they arrive; clients of a server choose it for each request",
     "write_batch_size": "each answer is written when it is there",
     "val_dataset_sample": "name#500 takes 500 rows",
@@ -35,7 +35,6 @@ IGNORED: Mapping[str, str] = {
 }
 
 UNSUPPORTED: Mapping[str, str] = {
-    "load_data_args": "Name the rows to answer: --val_dataset FILE, such as the validation rows of the training.",
     "template": _TEMPLATE,
     "agent_template": "Tool calls are rendered by the checkpoint's own chat template; --tool-call-parser of the engine reads them.",
     "use_chat_template": "Texts without a chat template are completed by /v1/completions of swift serve.",
@@ -43,7 +42,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "num_beams": "Beam search is not available.",
     "result_path": "Clients keep the answers; swift ask writes them to a file.",
     "api_key": "Set the variable that --api-key-env names, SWIFT_API_KEY.",
-    "external_plugins": "Load the file as a plugin of this program: swift --plugin FILE.py infer …",
+    "external_plugins": "Write swift --plugin FILE.py, or in a file plugins: [FILE.py]; it must have hooks of this program.",
     "quant_method": "A model that is quantized while it is loaded is trained (swift sft --quantizer bnb); to serve one, quantize it first.",
     "max_new_tokens": "Clients set max_tokens in each request; --backend transformers and openvino take a default.",
     "temperature": "Clients set it in each request.",

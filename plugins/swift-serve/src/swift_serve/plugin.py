@@ -25,6 +25,7 @@ SERVE = VerbSpec(
     spellings=SERVING,
     ignored={**IGNORED, "task_type": "it is read from the checkpoint"},
     unsupported={**UNSUPPORTED, **BY_CLIENTS},
+    rewrite=Ref("swift_data.external_plugins:rewrite"),
     command=Ref("swift_serve.commands.serve:ServeCommand"),
 )
 
@@ -37,11 +38,12 @@ ASK = VerbSpec(
     positional="model",
     parts={"backend": "transformers"},
     job=Ref("swift_serve.ask:ask"),
-    prepare=(Ref("swift_data.resolving:prepare"),),
+    prepare=(Ref("swift_data.resolving:prepare"), Ref("swift_serve.held_out:prepare")),
     carry_out=Ref("swift_serve.temporary_server:carry_out"),
     spellings=SPELLINGS,
     ignored=IGNORED,
     unsupported=UNSUPPORTED,
+    rewrite=Ref("swift_data.external_plugins:rewrite"),
     command=Ref("swift_serve.commands.ask:AskCommand"),
 )
 

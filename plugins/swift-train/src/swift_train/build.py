@@ -59,6 +59,7 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, ar
         device=device,
         dtype=dtype,
         attention=run.options.get("attention", "auto"),
+        experts=run.options.get("experts", "auto"),
         trust_remote_code=bool(run.options.get("trust_remote_code")),
         arguments={**(quantizer.build().load_arguments(family, dtype) if quantizer else {}), **(arguments or {})},
         head=head,

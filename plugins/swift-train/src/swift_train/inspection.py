@@ -82,7 +82,6 @@ class Inspector:
 
 def _weights(sample: Encoded) -> NDArray[np.float64]:
     """Return the weight of each token in the loss. The first token is not predicted, so it is never supervised."""
-    weights = np.zeros(len(sample.ids))
-    for start, stop, weight in sample.spans:
-        weights[max(start, 1) : stop] = weight
+    weights = sample.weights
+    weights[:1] = 0
     return weights

@@ -153,6 +153,9 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
         rows = load_samples(run.datasets, preprocessing, report, seed=options.seed)
         if heldout is None and options.validation_ratio:
             rows, heldout = rows.split(options.validation_ratio, options.seed)
+            if report.speaks:
+                places = dict.fromkeys(heldout.origin(index) for index in range(len(heldout)))
+                write_json(report.folder / "held_out.json", {"rows": [*places]})
         first = rows[0]
         rows, heldout = task.arrange(rows), task.arrange(heldout) if heldout else None
     if report.speaks and not isinstance(task, OnlineTask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 
 from swift_core.contract import Settings, UsageError, VerbSpec
@@ -17,6 +18,8 @@ _NO_EFFECT = (
     "VIDEO_MAX_NUM", "VIDEO_SEGMENTS", "MAX_SLICE_NUMS", "VIDEO_MAX_SLICE_NUMS", "MAX_NUM_FRAMES", "SIZE_FACTOR", "ENABLE_AUDIO_OUTPUT",
     "USE_AUDIO_IN_VIDEO", "QWENVL_BBOX_FORMAT", "CELOSS_PARALLEL_SIZE", "SWIFT_UI_LANG", "USE_OPENMIND_HUB", "DISABLE_VERSION_CHECK",
 )  # fmt: skip
+_LIBRARIES = ("PYTORCH_", "NCCL_", "CUDA_", "OMP_", "TOKENIZERS_PARALLELISM", "HCCL_")  # harmless settings of libraries
+_NODE = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 
 
@@ -26,6 +29,7 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     Raises:
         UsageError: a value is not a number, or a distributed launcher started this command once per process.
     """
+    environment = {**_of_file(settings), **environment}
     own = {field.path for field in fields.fields(verb.options)}
     if "processes" in own:
         _refuse_launched(environment)
@@ -39,6 +43,23 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     yield from _pixels(verb, settings, environment)
     if "processes" in own:
         yield from _devices(settings, environment)
+
+
+def _of_file(settings: Settings) -> dict[str, str]:
+    """Take the variables that ms-swift's files have under `ENV`; those of libraries are set for this process and its workers.
+
+    Raises:
+        UsageError: a variable is neither read here nor one of those libraries.
+    """
+    found = settings.values.pop("ENV", None) or {}
+    given = {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    for name, value in given.items():
+        if name.startswith(_LIBRARIES):
+            os.environ.setdefault(name, value)
+        elif name not in (*_NUMBERS, *_PIXELS, *_NO_EFFECT, *_DEVICES, *_NODE):
+            hint = f"Set it in front of the command: {name}={value} swift …"
+            raise UsageError("a file can't set this variable", code="RUN-028", where=f"ENV.{name}", hint=hint)
+    return given
 
 
 def _pixels(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:

@@ -24,6 +24,12 @@ class LossOptions(Options):
     z_loss: float = option(
         0.0, "Weight of the squared logarithm of the softmax's denominator, which keeps logits small.", ge=0, also=("z_loss_weight",)
     )
+    router_loss: float = option(
+        0.0,
+        "Weight of the loss that balances the load of experts, as transformers computes it; not in the reported loss.",
+        ge=0,
+        also=("router_aux_loss_coef", "moe_aux_loss_coef"),
+    )
     neftune_noise_alpha: float = option(
         0.0,
         "Amplitude of NEFTune: uniform noise of at most alpha / sqrt(tokens of the row * hidden size) on the embeddings in training.",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import UsageError
+from swift_train import token_weights
 from swift_train.chat_template import ChatTemplate
 from swift_train.media.files import load_image
 from swift_train.media.placeholders import check_places, expand
@@ -42,6 +43,7 @@ class ChatEncoder:
         self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str] = (), media: RowMedia | None = None
     ) -> None:
         self.template, self.mask, self.media = ChatTemplate(tokenizer, stops), mask, media or RowMedia()
+        self.patterns = token_weights.patterns(mask.weights)
 
     def __call__(self, row: ChatRow) -> list[SupervisedText]:
         """Render a conversation as one text, or as several if the template rewrites earlier turns.
@@ -96,7 +98,9 @@ class ChatEncoder:
             text = rest[-1][0].text
             held = [turn for turn in rest if text.startswith(turn[0].text[: turn[0].stop])]
             rest = [turn for turn in rest if turn not in held]
-            texts.append(SupervisedText(text, tuple(Span(turn.start, self._stop(turn, text), float(weight)) for turn, weight in held)))
+            spans = tuple(Span(turn.start, self._stop(turn, text), float(weight)) for turn, weight in held)
+            weighted = tuple(each for span in spans for each in token_weights.spans(text, span, self.patterns)) if self.patterns else ()
+            texts.append(SupervisedText(text, spans, weighted=weighted))
         return texts[::-1]
 
     def _stop(self, turn: Turn, text: str) -> int:

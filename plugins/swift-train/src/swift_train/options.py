@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from swift_core.options import Options, option
+from swift_train import token_weights
 from swift_train.loss_options import LossOptions
 from swift_train.media.options import MediaOptions
 from swift_train.schedule_options import ScheduleOptions
@@ -201,6 +202,22 @@ class MaskOptions(Options):
     turns: Literal["all", "last", "everything"] = option(
         "all", "Supervised turns: all assistant turns, only the last one, or every message of every role (as in pre-training)."
     )
+    weights: str = option(
+        "",
+        "Loss weights of text within the supervised turns, as a JSON object, regular expression → weight; or the name of a set: "
+        "empty-think and think-prefix (weight 0), hermes (tool calls twice), react, alpha-umi, qwen-functions.",
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _weights(cls, value: str) -> str:
+        return token_weights.checked(value)
+
+    @model_validator(mode="after")
+    def _within_turns(self) -> Self:
+        if self.weights and self.turns == "everything":
+            raise ValueError("weights are of text within the assistant's turns: leave out turns everything, or weights")
+        return self
 
 
 class ChatOptions(TrainOptions):
@@ -254,9 +271,10 @@ class PretrainOptions(TrainOptions, LossOptions):
 class ScoreOptions(ChatOptions):
     """Options of every task that trains scores of conversations, which are those at the last token."""
 
-    truncation: Literal["error", "left", "drop"] = option(
+    truncation: Literal["error", "left", "right", "drop"] = option(
         "error",
-        "How to handle a conversation longer than max_length: error, cut on the left, or drop the row.",
+        "How to handle a conversation longer than max_length: error, cut on the left or right (the last token left is scored), or drop "
+        "the row.",
         also=("truncation_strategy",),
         values=TRUNCATIONS,
     )

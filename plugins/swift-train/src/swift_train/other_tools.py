@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from swift_data import other_tools
 
+from swift_train.token_weight_sets import OTHER_NAMES, SETS
+
 _LOADER = "batches are read from memory-mapped token stores, which needs no worker processes"
 _EVERY_ROW = "each epoch has every row; its last step may have fewer"
 _LAYOUT = "rows are computed without padding if the architecture can keep them separate"
@@ -16,6 +18,16 @@ _PRECISION = "it is the default"
 _ROLLOUTS = "the run folder has every answer (rollouts/) and the metrics, and the report shows some"
 _ENGINE = "answers are sampled by a server, the engine of --rollout"
 
+_TURNS = {"": "", "default": "", "last_round": "mask.turns=last", "all": "mask.turns=everything"}
+_WEIGHTS = {"": "", **{name: f"mask.weights={own}" for name, own in {**{each: each for each in SETS}, **OTHER_NAMES}.items()}}
+LOSS_SCALES: Mapping[str, str] = {  # base strategy and weights, in either order
+    f"loss_scale={'+'.join(filter(None, names))}": f"{turns} {weights}".strip()
+    for base, turns in _TURNS.items()
+    for name, weights in _WEIGHTS.items()
+    for names in ((base, name), (name, base))
+    if (turns or weights) and not (base == "all" and name)
+}
+
 SPELLINGS: Mapping[str, str] = {
     "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "finetuning_type": "tuner", "deepspeed": "parallel",
     "fsdp": "parallel", "quant_method": "quantizer", "quantization_method": "quantizer", "optim": "optimizer", "rlhf_type": "task",
@@ -23,13 +35,38 @@ SPELLINGS: Mapping[str, str] = {
     "load_in_4bit=true": "quantizer=bnb quantizer.bits=4", "load_in_8bit=true": "quantizer=bnb quantizer.bits=8",
     "use_dft_loss=true": "loss_type=dft", "enable_dft_loss=true": "loss_type=dft", "use_eaft_loss=true": "loss_type=eaft",
     "use_galore=true": "optimizer=galore", "use_apollo=true": "optimizer=apollo", "use_muon=true": "optimizer=muon",
-    "loss_scale=last_round": "mask.turns=last", "loss_scale=all": "mask.turns=everything",
+    **LOSS_SCALES,
     "enable_thinking=true": 'template_variables={"enable_thinking":true}',
     "enable_thinking=false": 'template_variables={"enable_thinking":false}',
 }  # fmt: skip
 
+_LORA = "Use --tuner lora, or another that is listed by swift plugins."
+_REFUSED_VALUES = {
+    "tuner_type=adapter": f"Bottleneck adapters are not available. {_LORA}",
+    "tuner_type=llamapro": f"Blocks can't be added to a model here. {_LORA}",
+    "tuner_type=longlora": "Shifted sparse attention is not available; --parallel mesh --parallel.context N trains on long rows with LoRA.",
+    "tuner_type=reft": f"Interventions on hidden states can't be merged or served, and are not available. {_LORA}",
+    "tuner_type=dummy": "It leaves the model as it is: nothing would be trained.",
+    "tuner_type=lora_llm": "It is of an example's own plugin: --tuner lora adapts the language model, --freeze-vit false the encoder.",
+    "quant_method=hqq": "HQQ can't be saved or trained by the libraries here: use --quantizer bnb or torchao.",
+    "quant_method=quanto": "Its models can't be saved: use --quantizer bnb or torchao.",
+    "quant_method=eetq": "Its kernels are no longer kept up: use --quantizer bnb with 8 bits.",
+    "quant_method=aqlm": "Models in AQLM's format are not supported.",
+    "optim=muonclip": "Clipping of attention logits is not available: use --optimizer muon.",
+    "optimizer=muonclip": "Clipping of attention logits is not available: use --optimizer muon.",
+    "optimizer=dist_muon": "Use --optimizer muon; megatron's replicas can't share its state.",
+    "init_weights=lora_ga": "Start values from gradients are not available: use pissa, olora or orthogonal.",
+    "init_weights=lora-ga": "Start values from gradients are not available: use pissa, olora or orthogonal.",
+    "init_lora_weights=lora-ga": "Start values from gradients are not available: use pissa, olora or orthogonal.",
+    "deepspeed=zero0": "Stage 0 is data parallelism without sharding: leave it out, or use --parallel ddp.",
+    "rlhf_type=ppo": "PPO with a value model is not available: use --rlhf_type grpo.",
+}  # fmt: skip
+_IDENTITY = "only the dataset identity (swift/self-cognition) uses it"
+
 IGNORED: Mapping[str, str] = {
     **other_tools.IGNORED,
+    "model_name": _IDENTITY,
+    "model_author": _IDENTITY,
     **dict.fromkeys(("dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers"), _LOADER),
     **dict.fromkeys(("dataloader_prefetch_factor", "data_sharding", "lazy_tokenize=false"), _LOADER),
     **dict.fromkeys(("dataloader_drop_last", "group_by_length=false"), _EVERY_ROW),
@@ -64,10 +101,9 @@ IGNORED: Mapping[str, str] = {
 }
 
 UNSUPPORTED: Mapping[str, str] = {
-    "external_plugins": "Load the file as a plugin of this program: swift --plugin FILE.py sft …",
-    "custom_register_path": "Load the file as a plugin of this program: swift --plugin FILE.py sft …",
-    "model_name": "It belongs to the dataset identity: add --dataset identity (swift/self-cognition).",
-    "model_author": "It belongs to the dataset identity: add --dataset identity (swift/self-cognition).",
+    "external_plugins": "Write swift --plugin FILE.py, or in a file plugins: [FILE.py]; it must have hooks of this program.",
+    "custom_register_path": "Write swift --plugin FILE.py, or in a file plugins: [FILE.py]; it must have hooks of this program.",
+    **_REFUSED_VALUES,
     "push_to_hub": "Upload the result afterwards: swift push FOLDER hf:org/name.",
     "hub_model_id": "Upload the result afterwards: swift push FOLDER hf:org/name.",
     "hub_token": "Set the variable HF_TOKEN or MODELSCOPE_API_TOKEN.",
@@ -83,23 +119,31 @@ UNSUPPORTED: Mapping[str, str] = {
     "template_type": "The chat template of the checkpoint is used; --chat-template FILE replaces it.",
     "agent_template": "Tool calls are rendered by the checkpoint's own chat template; leave it out.",
     "use_chat_template": "Rows without a chat template are trained by swift pretrain.",
-    "loss_scale": "Choose the supervised turns with --mask.turns all, last or everything; rows may have a loss_scale for each message.",
+    "loss_scale": "Choose the supervised turns with --mask.turns all, last or everything, and weights of text with --mask.weights; "
+    "rows may have a loss_scale for each message.",
     "cached_dataset": "Name the rows with --dataset: tokenised rows are stored, and used again by later runs.",
     "cached_val_dataset": "Name the rows with --val-dataset: tokenised rows are stored, and used again by later runs.",
     "ref_model": "The reference policy is the model before training; another one is not available.",
     "max_completion_length": "--max-length limits a prompt with its answer.",
     "max_prompt_length": "--max-length limits a prompt with its answer.",
-    "eval_dataset": "Evaluate the result afterwards: swift eval CHECKPOINT.",
-    "eval_limit": "Evaluate the result afterwards: swift eval CHECKPOINT.",
-    "eval_dataset_args": "Evaluate the result afterwards: swift eval CHECKPOINT.",
-    "eval_use_evalscope": "Evaluate the result afterwards: swift eval CHECKPOINT --evaluator evalscope.",
+    "eval_dataset": "Add --eval_use_evalscope true, or evaluate the result afterwards: swift eval CHECKPOINT.",
+    "eval_limit": "Add --eval_use_evalscope true, or evaluate the result afterwards: swift eval CHECKPOINT.",
+    "eval_dataset_args": "Add --eval_use_evalscope true, or evaluate the result afterwards: swift eval CHECKPOINT.",
+    "galore_optim_per_parameter": "Each parameter is updated after the backward pass; leave it out.",
+    "galore_quantization": "Quantized projections are not available: use --optimizer galore, or apollo-mini.",
+    "lisa_activated_layers": "Layers drawn anew during a training are not available; --tuner freeze trains chosen ones.",
+    "lora_ga_batch_size": "Start values from gradients are not available: --tuner.init pissa, olora or orthogonal.",
+    "rope_scaling": "The positions of the checkpoint are used: edit rope_scaling in its config.json to extend them.",
+    "max_model_len": "Rows are limited by --max-length.",
+    "max_epochs": "Use --epochs.",
+    "tuner_backend": "Adapters are PEFT's; leave it out.",
+    "predict_with_generate": "Answers are not generated during a training: evaluate its checkpoints with --eval.",
     "train_dataloader_shuffle": "Use --no-shuffle.",
     "resume_only_model": "Start a new run from the checkpoint's model: --model RUN/checkpoints/step-N/model.",
     "neftune_noise_alpha": "Noise on the embeddings is an option of sft and pretrain.",
     "use_asft_loss": "Anchored fine-tuning needs the distributions of the model before training; --loss-type dft is without the anchor.",
     "label_smoothing_factor": "Label smoothing is an option of sft, pretrain and dpo.",
-    "router_aux_loss_coef": "The auxiliary loss of the router is not available; the router learns from the loss of the task alone.",
-    "experts_impl": "Experts are computed as transformers computes them by default.",
+    "router_aux_loss_coef": "The loss of the router is an option of sft and pretrain; other tasks train it by their own loss alone.",
     "add_non_thinking_prefix": "The chat template decides what stands before an answer: --chat-template FILE replaces it.",
     "response_prefix": "The chat template decides what stands before an answer: --chat-template FILE replaces it.",
     "metric": "The validation loss is computed; evaluate the result with swift eval.",

@@ -35,6 +35,7 @@ class Loading:
     device: str
     dtype: str
     attention: str = "auto"  # implementation of attention; auto: the library's choice
+    experts: str = "auto"  # how experts of a mixture are computed; auto: the library's choice
     trust_remote_code: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     head: str = ""

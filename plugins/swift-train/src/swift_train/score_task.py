@@ -35,7 +35,10 @@ class LastToken(Tokeniser):
 
     def __call__(self, texts: Sequence[SupervisedText]) -> list[list[Encoded] | UsageError]:
         """Return the sequence of each text; or the error if all its tokens are padding tokens."""
-        return [self._marked_last(text, encoding.ids) for text, encoding in zip(texts, self._encode([t.text for t in texts]), strict=True)]
+        encodings = self._encode(
+            [text.text for text in texts], any(text.whole for text in texts)
+        )  # an encoder's texts are all whole or none
+        return [self._marked_last(text, encoding.ids) for text, encoding in zip(texts, encodings, strict=True)]
 
     def _marked_last(self, text: SupervisedText, ids: list[int]) -> list[Encoded] | UsageError:
         tokens = np.array(ids, np.int32)
@@ -63,11 +66,15 @@ class ConversationEncoder(TemplateEncoder):
 
     def check_scored(self, sequences: Sequence[Encoded]) -> None:
         """Check that a sequence is scored once, and that only padding tokens follow. Raises MaskError."""
-        padding = self.tokeniser.tokenizer.pad_token_id
-        for encoded in sequences:
-            after = encoded.ids[encoded.spans[0].start :].tolist() if len(encoded.spans) == 1 else []
-            if not after or after[0] == padding or set(after[1:]) - {padding}:
-                raise MaskError("a sequence is not scored at its last token", code="TRAIN-131")
+        check_scored(sequences, self.tokeniser.tokenizer.pad_token_id)
+
+
+def check_scored(sequences: Sequence[Encoded], padding: int | None) -> None:
+    """Check that a sequence is scored once, and that only padding tokens follow. Raises MaskError."""
+    for encoded in sequences:
+        after = encoded.ids[encoded.spans[0].start :].tolist() if len(encoded.spans) == 1 else []
+        if not after or after[0] == padding or set(after[1:]) - {padding}:
+            raise MaskError("a sequence is not scored at its last token", code="TRAIN-131")
 
 
 class ScoreTask(SampleTask):

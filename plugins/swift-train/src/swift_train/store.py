@@ -74,7 +74,7 @@ class StoreWriter:
             UsageError: the data set has more than 256 different loss weights.
         """
         codes = np.zeros(len(encoded.ids), np.uint8)
-        for start, stop, weight in encoded.spans:
+        for start, stop, weight in (*encoded.spans, *encoded.weighted):
             codes[start:stop] = self._code(weight)
         if self._next_token:
             codes[:1] = 0  # no output precedes the first token

@@ -16,6 +16,7 @@ from swift_train.adapters import takes_logits_to_keep
 from swift_train.embedding_noise import embedding_noise
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
+from swift_train.router_loss import router_loss
 from swift_train.template_encoder import TemplateEncoder
 from swift_train.token_losses import summed_loss
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
@@ -193,16 +194,28 @@ class NextToken:
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
-        rows = micro.row_arguments  # use_cache must be off: transformers ignores them with a cache
-        if not takes_logits_to_keep(model):
-            logits: Tensor = model(input_ids=micro.input_ids, use_cache=False, **rows).logits
-            return logits.squeeze(0).index_select(0, micro.positions)
-        selected: Tensor = model(input_ids=micro.input_ids, use_cache=False, logits_to_keep=micro.positions, **rows).logits
-        return selected.squeeze(0)
+        return scored_logits(model, micro)[0]
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the cross entropies."""
         return summed_cross_entropy(output, micro.labels, micro.weights)
+
+
+def scored_logits(model: Module, micro: Micro, **more: Any) -> tuple[Tensor, Any]:
+    """Return the logits at the supervised positions, (supervised, vocabulary), and the model's whole output; `more` are arguments of it."""
+    rows = micro.row_arguments  # use_cache must be off: transformers ignores them with a cache
+    if not takes_logits_to_keep(model):
+        output = model(input_ids=micro.input_ids, use_cache=False, **rows, **more)
+        return output.logits.squeeze(0).index_select(0, micro.positions), output
+    output = model(input_ids=micro.input_ids, use_cache=False, logits_to_keep=micro.positions, **rows, **more)
+    return output.logits.squeeze(0), output
+
+
+def with_router_loss(total: Tensor, balance: Tensor, micro: Micro, weight: float) -> Loss:
+    """Return the loss of a micro-batch with the gradient of the router's loss, which counts as much as the supervised tokens do."""
+    count = (micro.weights > 0).sum()
+    added = weight * count * balance
+    return Loss(total + (added - added.detach()), {"router_loss": (balance.detach() * count, count)})
 
 
 class SampleTask(NextToken):
@@ -223,15 +236,24 @@ class TokenTask(NextToken):
     def __init__(self, options: SftOptions | PretrainOptions) -> None:
         self.options = options
         self.truncation: str = options.truncation
+        self._router_loss: Tensor | None = None  # of the last forward pass, for `loss`
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
+        self._router_loss = None
         with embedding_noise(model, micro, self.options.neftune_noise_alpha):
-            return super().forward(model, micro)
+            if not self.options.router_loss or not model.training:
+                return super().forward(model, micro)
+            logits, output = scored_logits(model, micro, output_router_logits=True)
+            self._router_loss = router_loss(output)
+            return logits
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the losses of the supervised tokens."""
-        return summed_loss(output, micro.labels, micro.weights, self.options)
+        total = summed_loss(output, micro.labels, micro.weights, self.options)
+        if self._router_loss is None:
+            return total
+        return with_router_loss(total, self._router_loss, micro, self.options.router_loss)
 
 
 class SftTask(TokenTask):

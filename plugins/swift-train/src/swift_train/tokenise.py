@@ -42,7 +42,7 @@ class SupervisedText(NamedTuple):
     """A text and its supervised spans, in characters. `whole`: all of it is supervised, with the tokenizer's start and end tokens.
 
     `columns` are numbers beside the tokens, such as a label, as the encoder names them; `media` are the places of the text's media files,
-    in order, whose placeholders are expanded.
+    in order, whose placeholders are expanded; `weighted` are parts of the spans with a weight of their own, of which the last counts.
     """
 
     text: str
@@ -50,21 +50,37 @@ class SupervisedText(NamedTuple):
     whole: bool = False
     columns: tuple[float, ...] = ()
     media: tuple[MediaSpan, ...] = ()
+    weighted: tuple[Span, ...] = ()
 
 
 class Encoded(NamedTuple):
-    """Token ids (tokens,) int32, the supervised spans in tokens, in order and disjoint, the text's `columns`, and its `media` in tokens."""
+    """Token ids (tokens,) int32, the supervised spans in tokens, in order and disjoint, the text's `columns`, and its `media` in tokens.
+
+    `weighted` are parts of the spans with a weight of their own, in tokens; of several for a token the last counts.
+    """
 
     ids: NDArray[np.int32]
     spans: tuple[Span, ...]
     columns: tuple[float, ...] = ()
     media: tuple[MediaSpan, ...] = ()
+    weighted: tuple[Span, ...] = ()
 
     def cut(self, start: int, stop: int) -> Encoded:
         """Return the tokens from `start` to before `stop`, with their spans, and the media files that are whole in them."""
-        kept = (Span(max(a, start) - start, min(b, stop) - start, weight) for a, b, weight in self.spans)
+        spans, weighted = (
+            tuple(Span(max(a, start) - start, min(b, stop) - start, weight) for a, b, weight in each if max(a, start) < min(b, stop))
+            for each in (self.spans, self.weighted)
+        )
         whole = tuple(MediaSpan(a - start, b - start, file) for a, b, file in self.media if start <= a and b <= stop)
-        return Encoded(self.ids[start:stop], tuple(span for span in kept if span.start < span.stop), self.columns, whole)
+        return Encoded(self.ids[start:stop], spans, self.columns, whole, weighted)
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """The loss weight of each token, (tokens,); 0 if it is not supervised."""
+        found = np.zeros(len(self.ids))
+        for start, stop, weight in (*self.spans, *self.weighted):
+            found[start:stop] = weight
+        return found
 
 
 class Tokeniser:
@@ -96,7 +112,7 @@ class Tokeniser:
         """Return the sequences of each text, usually one; or the error if a span does not begin or end at a token boundary."""
         results: list[Any] = [None] * len(texts)
         for whole in (False, True):
-            places = [place for place, text in enumerate(texts) if text.whole is whole and not text.media]
+            places = [place for place, text in enumerate(texts) if text.whole is whole and not (text.media or text.weighted)]
             for place, encoding in zip(places, self._encode([texts[place].text for place in places], whole), strict=True):
                 results[place] = [self._whole(encoding.ids)] if whole else self._marked(texts[place], encoding.ids)
         rest = [place for place, result in enumerate(results) if result is None]
@@ -152,11 +168,31 @@ class Tokeniser:
             raise TokenBoundaryError(text, span.start)
         ids = [*before, *after]
         media = _media(ahead, self.tokenizer(prompt, add_special_tokens=False, verbose=False).encodings) if ahead else ()
-        return Encoded(np.array(ids, np.int32), (Span(len(before), len(ids), span.weight),), media=media)
+        within = [Span(a - span.start, b - span.start, weight) for a, b, weight in whole.weighted if span.start <= a < span.stop]
+        weighted = _weighted(within, encoding[0].offsets[1:], len(self._mark), len(before))
+        return Encoded(np.array(ids, np.int32), (Span(len(before), len(ids), span.weight),), media=media, weighted=weighted)
 
     def _spans(self, text: SupervisedText, encoding: Any) -> Encoded:
         spans = (Span(*self._aligner.by_offsets(text.text, span.start, span.stop, encoding), span.weight) for span in text.spans)
-        return Encoded(np.array(encoding.ids, np.int32), tuple(spans), media=_media(text.media, [encoding]))
+        weighted = _weighted(text.weighted, encoding.offsets)
+        return Encoded(np.array(encoding.ids, np.int32), tuple(spans), media=_media(text.media, [encoding]), weighted=weighted)
+
+
+def _weighted(places: Sequence[Span], offsets: Sequence[tuple[int, int]], ahead: int = 0, first: int = 0) -> tuple[Span, ...]:
+    """Return weighted parts in tokens: those whose first character is in the part.
+
+    Args:
+        places: the parts, in characters.
+        offsets: start and stop of each token, in characters.
+        ahead: characters before those that the places count from.
+        first: number of the first of these tokens.
+    """
+    found = []
+    for start, stop, weight in places:
+        tokens = [number for number, (begin, end) in enumerate(offsets) if start <= begin - ahead < stop and end > begin]
+        if tokens:
+            found.append(Span(first + tokens[0], first + tokens[-1] + 1, weight))
+    return tuple(found)
 
 
 def _media(places: Sequence[MediaSpan], encodings: Sequence[Any]) -> tuple[MediaSpan, ...]:

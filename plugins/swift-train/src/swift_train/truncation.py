@@ -56,7 +56,11 @@ def _pieces(encoded: Encoded, truncation: str, max_length: int) -> Iterator[Enco
     if truncation == "left":
         yield encoded.cut(count - max_length, count)
     elif truncation == "right":
-        yield encoded.cut(0, max_length)
+        piece = encoded.cut(0, max_length)
+        last = [span._replace(start=max_length - 1, stop=max_length) for span in encoded.spans if span.stop == span.start + 1]
+        yield (
+            piece if piece.spans or len(encoded.spans) > 1 else piece._replace(spans=tuple(last))
+        )  # a sequence is scored at its last token
     elif truncation == "split":
         for start in range(0, count - 1, max_length - 1):  # pieces overlap by a token: every token but the first is supervised once
             piece = encoded.cut(start, min(start + max_length, count))

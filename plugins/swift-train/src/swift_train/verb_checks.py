@@ -11,7 +11,7 @@ from swift_data import resolving
 from swift_core.checkpoints import family_of
 from swift_core.contract import CallbackSpec, Problem
 from swift_core.plugins import engine_state
-from swift_train import evaluation_checks
+from swift_train import evaluation_checks, router_loss
 from swift_train.callbacks import PART
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
             hint = f"pip install {' '.join(map(repr, found.missing))}"
             message = f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed"
             yield Problem(code="TRAIN-150", where="callbacks", message=message, hint=hint)
+    yield from router_loss.problems(run)
     yield from _part_problems(run)
 
 

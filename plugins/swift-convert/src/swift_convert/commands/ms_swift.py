@@ -20,6 +20,11 @@ def export(words: Sequence[str]) -> tuple[str, list[str]]:
     """
     rest = list(words)
     merge, upload, ollama = (_take_switch(rest, name) for name in ("merge-lora", "push-to-hub", "to-ollama"))
+    mcore = [name for name in ("to-mcore", "to-hf") if _take_switch(rest, name)]
+    for theirs, ours in (("mcore-model", "--model"), ("mcore-adapter", "--adapter"), ("mcore-adapters", "--adapter")):
+        if (value := _take(rest, theirs)) is not None:
+            rest += [ours, value]
+            note(f"--{theirs.replace('-', '_')} is {ours} here")
     quantizes, converts = _has(rest, "quant-method", "quantization-method", "quantizer"), _has(rest, "to")
     if upload:
         if merge or quantizes or converts or ollama:
@@ -44,7 +49,12 @@ def export(words: Sequence[str]) -> tuple[str, list[str]]:
     if quantizes:
         note("export --quant_method is read as quantize")
         return "quantize", _calibration(rest)
-    if not converts and _has(rest, "torch-dtype"):
+    if mcore and not converts:
+        note(
+            f"--{mcore[0].replace('-', '_')}: Megatron reads and writes Hugging Face checkpoints, so the output is a copy of the checkpoint"
+        )
+        rest += ["--to", "safetensors"]
+    elif not converts and _has(rest, "torch-dtype"):
         note("export --torch_dtype is read as --to safetensors")
         rest += ["--to", "safetensors"]
     return "export", rest

@@ -77,8 +77,5 @@ class RowEncoder:
             if isinstance(found, UsageError):
                 raise found
             for encoded in found:
-                counted = [False] * len(encoded.ids)
-                for start, stop, weight in encoded.spans:
-                    counted[start:stop] = [weight != 0] * (stop - start)
-                sequences.append(Sequence(encoded.ids.tolist(), counted[1:]))
+                sequences.append(Sequence(encoded.ids.tolist(), (encoded.weights[1:] != 0).tolist()))
         return sequences

@@ -72,7 +72,7 @@ def entries_of(distribution: str) -> list[Entry]:
         UsageError: the distribution is not installed or has no plugin, or the file does not exist.
     """
     if distribution.endswith(".py"):
-        local.use([distribution], where="DISTRIBUTION")
+        local.use_local_plugins([distribution], where="DISTRIBUTION")
         path = Path(distribution).expanduser().resolve()
         return [Entry(path.stem, path.stem, local.distribution(path), local.version(path))]
     points = {

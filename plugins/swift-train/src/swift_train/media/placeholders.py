@@ -39,7 +39,8 @@ def expand(text: SupervisedText, files: Sequence[MediaFile], placeholders: Mappi
         moves.append((start, stop, growth))
         end = stop
     spans = [piece for span in text.spans for piece in _without_media(span, moves)]
-    return text._replace(text="".join([*parts, text.text[end:]]), spans=tuple(spans), media=tuple(media))
+    weighted = [piece for span in text.weighted for piece in _without_media(span, moves)]
+    return text._replace(text="".join([*parts, text.text[end:]]), spans=tuple(spans), media=tuple(media), weighted=tuple(weighted))
 
 
 def places(text: str, placeholders: Mapping[str, str]) -> Iterator[tuple[str, int, int]]:

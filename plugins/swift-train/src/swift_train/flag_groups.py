@@ -1,0 +1,63 @@
+"""Flags of ms-swift that mean one option together: those of evaluation during a training, and of early stopping."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from swift_core.cli import note
+from swift_core.contract import UsageError
+from swift_core.options import FALSE
+
+_EVALUATION = ("eval_use_evalscope", "eval_dataset", "eval_dataset_args", "eval_limit", "eval_generation_config")
+
+
+def combine(words: Sequence[str]) -> list[str]:
+    """Return a command line with `--eval` in place of `--eval_use_evalscope --eval_dataset …`, and a callback for `--early_stop_interval`.
+
+    Raises:
+        UsageError: the evaluation has no tasks, or a value is no JSON.
+    """
+    rest, found = _taken(words, (*_EVALUATION, "early_stop_interval"))
+    if interval := found.pop("early_stop_interval", None):
+        rest += ["--callbacks", f"early-stopping:patience={interval[-1]}"]
+        note(f"--early_stop_interval {interval[-1]} is {' '.join(rest[-2:])} here")
+    wanted = found.pop("eval_use_evalscope", None)
+    if wanted is None or (wanted and wanted[-1].lower() in FALSE):
+        return [*rest, *(word for name, values in found.items() for word in (f"--{name}", *values))]
+    if not found.get("eval_dataset"):
+        raise UsageError("names no tasks", code="TRAIN-164", where="--eval_use_evalscope", hint="Add --eval_dataset gsm8k.")
+    settings: dict[str, Any] = {"tasks": found["eval_dataset"], "evaluator": {"name": "evalscope"}}
+    for flag, name in (("eval_dataset_args", "dataset_args"), ("eval_generation_config", "generation_config")):
+        if values := found.get(flag):
+            settings["evaluator"][name] = _object(values[-1], flag)
+    if values := found.get("eval_limit"):
+        settings["limit"] = int(values[-1]) if values[-1].isdecimal() else values[-1]
+    text = json.dumps(settings)
+    note(f"--eval_use_evalscope is --eval '{text}' here: checkpoints are evaluated beside the training")
+    return [*rest, "--eval", text]
+
+
+def _taken(words: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the words without these flags, and the values of each that is there."""
+    rest: list[str] = []
+    found: dict[str, list[str]] = {}
+    into = rest
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word.removeprefix("--").partition("=")
+            name = name.replace("-", "_")
+            into = found.setdefault(name, []) if name in names else rest
+            if into is not rest:
+                into += [value] if equals else []
+                continue
+        into.append(word)
+    return rest, found
+
+
+def _object(text: str, flag: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise UsageError("not a JSON object", code="TRAIN-165", where=f"--{flag}", hint='Write {"gsm8k": {"few_shot_num": 0}}.') from None

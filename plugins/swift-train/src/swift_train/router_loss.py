@@ -1,0 +1,47 @@
+"""The load-balancing loss of the routers of a mixture of experts, as transformers computes it (Switch Transformer, arXiv 2101.03961)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from swift_core.checkpoints import Checkpoint
+from swift_core.contract import Problem, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swift_core.contract import Run
+
+_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # fields of config.json
+_HINT = "Leave --router-loss out."
+
+
+def router_loss(output: Any) -> Tensor:
+    """Return the loss of a model's output, from a pass with `output_router_logits`; it is over the layers' tokens together.
+
+    Raises:
+        UsageError: the architecture does not compute one.
+    """
+    found: Tensor | None = getattr(output, "aux_loss", None)
+    if found is None:
+        raise UsageError(
+            "transformers computes no loss of the router for this architecture", code="TRAIN-166", where="router_loss", hint=_HINT
+        )
+    return found
+
+
+def problems(run: Run) -> Iterator[Problem]:
+    """Yield the reasons why a run can't have the loss of the router: no experts, or a strategy that computes its own, or none."""
+    if not run.part("task").options.get("router_loss") or not run.model:
+        return
+    config = Checkpoint.at(run.model.path).config
+    if not any(config.get(name) or (config.get("text_config") or {}).get(name) for name in _COUNTS):
+        yield Problem(code="TRAIN-167", where="router_loss", message="the model has no experts, so it has no router", hint=_HINT)
+    choice = run.part("parallel")
+    if choice.name == "megatron":
+        hint = "Use --parallel.router-loss in its place: megatron-core's own, of each layer."
+        yield Problem(code="TRAIN-162", where="router_loss", message="the layers of megatron-core have a loss of their own", hint=hint)
+    elif int(choice.options.get("pipeline", 1)) > 1:
+        message = "a pipeline has its routers on several processes, so that no loss over all of them is computed"
+        yield Problem(code="TRAIN-163", where="router_loss", message=message, hint=_HINT)
