@@ -1,12 +1,12 @@
 """An evaluator through `swift eval` against the same evaluator called by hand, on a server that takes a fixed time.
 
-    python benchmarks/eval.py [--evaluators evalscope lm-eval inspect] [--items 300] [--seconds 0.1] [--concurrency 1 16] [--rounds 2]
+    python benchmarks/eval.py [--evaluators evalscope lm-eval inspect] [--items 300] [--seconds 0.1] [--concurrency 1 16] [--rounds 3]
 
 The server answers each request after `--seconds`, so that what is measured is what the evaluator and swift add. The rate is taken at the
 server, from the first request to the last answer. On a busy machine rates say little, CPU seconds more: each side is run with all items
 and with a sixth of them, and the difference is the CPU time of an item, of the command with all its processes. What swift adds to an item
-is also given as a share of the time that the server takes, which is its overhead on the rate if the processor has nothing else to do. The
-environments of `swift env create` must be there. The best of the rounds counts.
+is also given as a share of the time that the server takes, which is its overhead on the rate if the processor has nothing else to do. Both
+sides take turns, and the medians over the rounds count. The environments of `swift env create` must be there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from swift_evaluate.prepare import prepare
 from swift_testing.fake_engine import FakeEngine
@@ -119,54 +120,55 @@ def prepared(items: int, folder: Path) -> str:
     return str(prepare("gsm8k", [folder / "test.jsonl"], folder / "gsm8k").folder)
 
 
+def commands(name: str, python: str, url: str, folder: Path, *, data: str, many: int) -> dict[str, list[str]]:
+    """Return the command of each side; what they write goes into `folder`."""
+    (folder / "by_hand.py").write_text(BY_HAND[name])
+    swift = [sys.executable, "-m", "swift_core.cli", "eval", "--url", url, "--evaluator", name, "--tasks", "gsm8k"]
+    more = ["--data", json.dumps({"gsm8k": data}), "--concurrency", str(many), "--runs", str(folder / "runs")]
+    return {"by hand": [python, str(folder / "by_hand.py"), url, data, str(folder), str(many)], "swift": [*swift, *more]}
+
+
+def compared(name: str, many: int, server: SlowServer, *, args: argparse.Namespace, folder: Path, data: dict[int, str]) -> str:
+    """Return the row of an evaluator at a concurrency; both sides run in turn, and each round gives a ratio of its own."""
+    python = python_for(next(entry for entry in isolated_entries(registry()) if entry.spec.name == name), {})
+    found: dict[tuple[str, int], list[Measured]] = {}
+    for number in range(args.rounds):
+        for size, rows in data.items():
+            out = folder / f"{name}-{many}-{number}-{size}"
+            out.mkdir()
+            for side, words in commands(name, python, server.url, out, data=rows, many=many).items():
+                found.setdefault((side, size), []).append(measured(words, server, size, out / "cache"))
+    few, all_ = sorted(data)
+    item = {
+        side: [(whole.cpu - part.cpu) / (all_ - few) for whole, part in zip(found[side, all_], found[side, few], strict=True)]
+        for side in ("swift", "by hand")
+    }
+    slower = [hand.rate / ours.rate - 1 for ours, hand in zip(found["swift", all_], found["by hand", all_], strict=True)]
+    start = {side: median(part.cpu - few * each for part, each in zip(found[side, few], item[side], strict=True)) for side in item}
+    more = median(ours - hand for ours, hand in zip(item["swift"], item["by hand"], strict=True))
+    cells = [name, str(many), *(f"{median(each.rate for each in found[side, all_]):.0f}" for side in item), f"{median(slower):+.1%}"]
+    cells += [*(f"{1000 * median(item[side]):.1f}" for side in item), f"{more * many / args.seconds:+.1%}"]
+    cells += [f"{start[side]:.1f}" for side in item]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluators", nargs="*", default=sorted(BY_HAND))
     parser.add_argument("--items", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=0.1)
     parser.add_argument("--concurrency", nargs="*", type=int, default=[1, 16])
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    head = ["evaluator", "concurrency", "items a minute", "by hand", "CPU ms an item", "by hand", "swift adds", "start, CPU s", "by hand"]
-    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    head = ["evaluator", "concurrency", "items a minute", "by hand", "slower", "CPU ms an item", "by hand", "swift adds", "start, CPU s"]
+    head.append("by hand")
+    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     with tempfile.TemporaryDirectory() as scratch, SlowServer(args.seconds) as server:
         folder = Path(scratch)
-        sizes = (args.items // 6, args.items)
-        data = {size: prepared(size, folder / f"data-{size}") for size in sizes}
+        data = {size: prepared(size, folder / f"data-{size}") for size in (args.items // 6, args.items)}
         for name in args.evaluators:
-            python = python_for(next(entry for entry in isolated_entries(registry()) if entry.spec.name == name), {})
-            (folder / "by_hand.py").write_text(BY_HAND[name])
             for many in args.concurrency:
-                found: dict[tuple[str, int], list[Measured]] = {}
-                for number in range(args.rounds):
-                    for size in sizes:
-                        out = folder / f"{name}-{many}-{number}-{size}"
-                        out.mkdir()
-                        by_hand = [python, str(folder / "by_hand.py"), server.url, data[size], str(out), str(many)]
-                        swift = [
-                            sys.executable,
-                            "-m",
-                            "swift_core.cli",
-                            "eval",
-                            "--url",
-                            server.url,
-                            "--evaluator",
-                            name,
-                            "--tasks",
-                            "gsm8k",
-                        ]
-                        more = ["--data", json.dumps({"gsm8k": data[size]}), "--concurrency", str(many), "--runs", str(out / "runs")]
-                        for side, words in (("by hand", by_hand), ("swift", [*swift, *more])):
-                            found.setdefault((side, size), []).append(measured(words, server, size, out / "cache"))
-                best = {key: (max(each.rate for each in runs), min(each.cpu for each in runs)) for key, runs in found.items()}
-                item = {side: (best[side, sizes[1]][1] - best[side, sizes[0]][1]) / (sizes[1] - sizes[0]) for side in ("swift", "by hand")}
-                start = {side: best[side, sizes[0]][1] - sizes[0] * item[side] for side in item}
-                cells = [f"{best[side, sizes[1]][0]:.0f}" for side in item] + [f"{1000 * item[side]:.1f}" for side in item]
-                added = 100 * (item["swift"] - item["by hand"]) * many / args.seconds
-                print(
-                    f"| {name} | {many} | {' | '.join(cells)} | {added:+.1f} % | {start['swift']:.1f} | {start['by hand']:.1f} |",
-                    flush=True,
-                )
+                print(compared(name, many, server, args=args, folder=folder, data=data), flush=True)
 
 
 if __name__ == "__main__":

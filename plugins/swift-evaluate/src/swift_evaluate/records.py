@@ -21,6 +21,7 @@ Key = tuple[str, str, int]  # task, id, sample
 
 _SYNC = 1.0  # seconds between two flushes to disk
 _SPEAK = 60.0  # seconds between two notes on the progress
+_SHOW = 0.2  # seconds between two events of the progress, each of which up to three processes handle
 
 
 def key(item: Item) -> Key:
@@ -51,6 +52,7 @@ class Journal:
         self._expected = self._new = 0
         self._lock = threading.Lock()
         self._begin = self._synced = self._spoken = time.monotonic()
+        self._shown = 0.0
         self._file = ((folder or report.folder) / FILE).open("wb", buffering=0)
         self._file.write(b"".join(map(_line, self.recorded.values())))
 
@@ -92,14 +94,19 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.fsync(self._file.fileno())
         self._file.close()
+        self._progress(last=True)
 
-    def _progress(self) -> None:
+    def _progress(self, *, last: bool = False) -> None:
         with self._lock:
             new, total, now = self._new, self._expected or None, time.monotonic()
             speak = bool(total and new) and now - self._spoken > _SPEAK
+            show = last or not new or now - self._shown > _SHOW
             if speak:
                 self._spoken = now
-        self._report.progress("eval", new, total, unit="items")
+            if show:
+                self._shown = now
+        if show:
+            self._report.progress("eval", new, total, unit="items")
         if speak and total:
             left = (now - self._begin) / new * max(total - new, 0)
             self._report.note(f"{new} of {total} items, about {_duration(left)} left")

@@ -66,7 +66,9 @@ class Reviews:
         return path.stem.removeprefix(f"{self.benchmark}_")
 
     def _new_lines(self, path: Path) -> list[dict[str, Any]]:
-        content = path.read_bytes()[self._read.get(path, 0) :]
+        with path.open("rb") as file:
+            file.seek(self._read.get(path, 0))
+            content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
         self._read[path] = self._read.get(path, 0) + len(whole)
         return [json.loads(line) for line in whole.splitlines()]

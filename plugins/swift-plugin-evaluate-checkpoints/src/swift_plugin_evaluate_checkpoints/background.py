@@ -83,6 +83,12 @@ class BackgroundEvaluation:
         record = json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
         return {f"{task}.{metric}": score["value"] for task, metrics in record["scores"].items() for metric, score in metrics.items()}
 
+    def lower_is_better(self) -> list[str]:
+        """Return the scores of which less is better, as `task.metric`."""
+        record = json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
+        lower = record.get("lower_is_better", ())
+        return [f"{task}.{metric}" for task, metrics in record["scores"].items() for metric in metrics if metric in lower]
+
     def failure(self) -> str:
         """Return why it failed."""
         result = read_result(self.folder)

@@ -6,6 +6,8 @@ from typing import Any
 
 from swift_core.options import Options, Several, option
 
+PREFIX = "eval_"  # of the names of the scores among the metrics of the training
+
 
 class EvaluateOptions(Options):
     """Options of the callback `evaluate`."""
@@ -19,6 +21,10 @@ class EvaluateOptions(Options):
         "Device of the evaluation: auto takes one that the training does not use; cuda:1, …; cpu shares the processors with the training.",
     )
     settings: dict[str, Any] = option(dict, "Further options of swift eval, by name: {backend: vllm, max_tokens: 256}.")
+
+    def scores_checkpoints(self, metric: str) -> bool:
+        """Return whether the metric has the name of a score: `eval_TASK.METRIC`."""
+        return metric.startswith(PREFIX)
 
     def of_eval(self) -> dict[str, Any]:
         """Return the options of `swift eval`, apart from the checkpoint."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import Stopped, SwiftError, UsageError
+from swift_train.checkpoint_scores import CheckpointScores
 from swift_train.checkpoints import Ranking
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Training:
         reported: metrics that are reported at this step, as means since the last report; empty if none are.
         evaluated: metrics of the last evaluation: `loss` (the validation loss), and what callbacks log in `on_evaluate`.
         ranking: the metric that decides which evaluation is the best one.
+        scores: scores of checkpoints that come after their step, on rank 0.
+        resumed: the checkpoint that the run continues from, if it was resumed.
     """
 
     run: Run
@@ -52,6 +55,8 @@ class Training:
     reported: Mapping[str, float] = field(default_factory=dict)
     evaluated: dict[str, float] = field(default_factory=dict)
     ranking: Ranking = field(default_factory=Ranking)
+    scores: CheckpointScores = field(default_factory=CheckpointScores, repr=False)
+    resumed: Path | None = None
     evaluating: bool = False  # `on_evaluate` is being called
     stop_reason: str = ""  # why the training is to end; empty: it is not
     watchdog: Watchdog | None = field(default=None, repr=False)  # notices a process that hangs
@@ -64,6 +69,19 @@ class Training:
         self.report.metric(self.step, **values)
         if self.evaluating:
             self.evaluated |= values
+
+    def add_scores(self, step: int, checkpoint: Path, **scores: float) -> None:
+        """Add scores of a checkpoint of an earlier step, by name, on rank 0; each callback's `on_score` is called next.
+
+        Raises:
+            UsageError: `metric_for_best_model` is a score of checkpoints, and not among them.
+        """
+        self.report.metric(step, **scores)
+        self.scores.add(step, checkpoint, scores)
+        if self.ranking.late and self.ranking.metric not in scores:
+            hint = "Name one of them: --metric-for-best-model NAME; a run goes on with it by --resume.allow-change."
+            message = f"the evaluation has no metric '{self.ranking.metric}', but {', '.join(scores)}"
+            raise UsageError(message, code="TRAIN-125", where="metric_for_best_model", hint=hint)
 
     @property
     def score(self) -> float:
@@ -118,6 +136,12 @@ class Callback:
     def on_save(self, training: Training, checkpoint: Path) -> None:
         """A checkpoint folder is complete, on every rank. One that could not be written is not reported."""
 
+    def on_score(self, training: Training, step: int, scores: Mapping[str, float]) -> None:
+        """The checkpoint of an earlier step has been scored; on rank 0 alone. See `Training.add_scores`."""
+
+    def on_wait(self, training: Training) -> None:
+        """The steps are done, and the output waits for scores of checkpoints; called about twice a second, on every rank."""
+
     def on_train_end(self, training: Training, output: Path) -> None:
         """The output is written. Not called for a run that fails or that the user stops; the hook `swift_run_finished` is."""
 
@@ -147,7 +171,7 @@ class Callbacks:
             with self._guarded(choice, "its constructor"):
                 self._callbacks.append(choice.build())
 
-    def call(self, method: str, *arguments: Path) -> None:
+    def call(self, method: str, *arguments: Any) -> None:
         """Call a method of each callback, with the `Training` and the arguments.
 
         Raises:
@@ -161,6 +185,8 @@ class Callbacks:
                 function(self.training, *arguments)
             if self.training.stop_reason and not self._stopped_by:
                 self._stopped_by = number
+        if self.training.scores.arrived:
+            self.call("on_score", *self.training.scores.arrived.popleft())
 
     @property
     def stopped_by(self) -> int:

@@ -68,6 +68,7 @@ class Ranking:
 
     metric: str = "loss"  # of the evaluation
     greater: bool = False  # more is better
+    late: bool = False  # it is a score of saved checkpoints, which comes after their step
 
     def better(self, value: float, than: float | None, by: float = 0.0) -> bool:
         """Return whether a value is finite, and better than another one (None: there is none) by more than a margin."""
@@ -91,10 +92,13 @@ class Checkpoints:
         keep: number of newest checkpoints to keep; None keeps all.
         ranking: decides which is the best one.
         run: the run that writes them, as JSON.
+        awaited: checkpoints that are kept as well, by step, since their score is not known yet.
     """
 
-    def __init__(self, folder: Path, strategy: Strategy, keep: int | None, ranking: Ranking, run: Mapping[str, Any]) -> None:
-        self.folder, self.strategy, self.keep, self.ranking, self.run = folder, strategy, keep, ranking, run
+    def __init__(
+        self, folder: Path, strategy: Strategy, *, keep: int | None, ranking: Ranking, run: Mapping[str, Any], awaited: Mapping[int, Path]
+    ) -> None:
+        self.folder, self.strategy, self.keep, self.ranking, self.run, self.awaited = folder, strategy, keep, ranking, run, awaited
 
     def save(
         self, step: int, state: Mapping[str, Any], metrics: Mapping[str, float], write_model: Callable[[Path], None], *, whole: bool = True
@@ -126,7 +130,7 @@ class Checkpoints:
                 _remove(target)
                 partial.rename(target)
                 _fsync(self.folder)
-                self._prune()
+                self.prune()
 
         try:
             run_on_all_ranks(strategy, partial, prepare)
@@ -140,12 +144,14 @@ class Checkpoints:
             raise
         return target
 
-    def _prune(self) -> None:
-        """Remove the checkpoints that are neither among the newest nor the best one."""
+    def prune(self) -> None:
+        """Remove the checkpoints that are neither among the newest nor the best one, nor may become it."""
+        if not self.strategy.writer:
+            return
         found = complete_checkpoints(self.folder)
-        kept = self.ranking.best(found)
+        kept = {self.ranking.best(found), *self.awaited.values()}
         for old in found[: -self.keep] if self.keep else ():
-            if old != kept:
+            if old not in kept:
                 _remove(old)
 
     def _remove_partial(self) -> None:

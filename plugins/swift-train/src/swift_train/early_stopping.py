@@ -17,7 +17,9 @@ class EarlyStoppingOptions(Options):
 
 
 class EarlyStopping(Callback):
-    """Counts the evaluations since the best one, by `metric_for_best_model`. The evaluation before the first step is the baseline."""
+    """Counts the evaluations since the best one, by `metric_for_best_model`: those of the held-out rows, of which the one before the first
+    step is the baseline, or the scores of checkpoints.
+    """
 
     def __init__(self, options: EarlyStoppingOptions) -> None:
         self.options = options
@@ -31,11 +33,13 @@ class EarlyStopping(Callback):
 
     def on_evaluate(self, training: Training) -> None:
         """Compare the evaluation with the best one so far."""
-        if training.ranking.better(training.score, self.best, self.options.threshold):
-            self.best, self.best_step, self.evaluations = training.score, training.step, 0
-        else:
-            self.evaluations += 1
-        self._check(training)
+        if not training.ranking.late:
+            self._compare(training, training.step, training.score)
+
+    def on_score(self, training: Training, step: int, scores: Mapping[str, float]) -> None:
+        """Compare the score of a checkpoint with the best one so far."""
+        if training.ranking.late and training.ranking.metric in scores:
+            self._compare(training, step, scores[training.ranking.metric])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value, its step, and the evaluations since."""
@@ -45,8 +49,16 @@ class EarlyStopping(Callback):
         """Restore what `state_dict` returned."""
         self.best, self.best_step, self.evaluations = state["best"], state["best_step"], state["evaluations"]
 
+    def _compare(self, training: Training, step: int, score: float) -> None:
+        if training.ranking.better(score, self.best, self.options.threshold):
+            self.best, self.best_step, self.evaluations = score, step, 0
+        else:
+            self.evaluations += 1
+        self._check(training)
+
     def _check(self, training: Training) -> None:
         if self.evaluations >= self.options.patience:
             metric = training.ranking.metric if training.ranking.metric != "loss" else "validation loss"
             best = "it was never finite" if self.best is None else f"the best is {self.best:.4g}, after step {self.best_step}"
             training.stop(f"the {metric} has not improved in {self.evaluations} evaluations; {best}")
+            training.scores.close()

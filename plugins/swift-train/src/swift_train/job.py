@@ -107,10 +107,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         trainer.prepare(loop.total, resuming=resume is not None)
         check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
         figures = {**loop.run(resume), **memory_figures(strategy.device)}
-        out, written = output_path(run, report.folder), loop.last
-        if options.load_best_model_at_end and (best := loop.best()):
-            report.note(f"The output is the model of {best.name}, the best by {options.metric_for_best_model}.")
-            written = best
+        out, written = output_path(run, report.folder), _written(loop, options, report)
         watchdog.stage("writing the final checkpoint", patience=_PATIENCE)
         try:
             trainer.finish(out, figures, written)
@@ -121,6 +118,18 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             raise error.with_context(hint=hint) from error.__cause__
         callbacks.call("on_train_end", out)
     return out, figures
+
+
+def _written(loop: Loop, options: TrainOptions, report: Report) -> Path | None:
+    """Return the checkpoint whose model is the output: the last one, or the best; None if none could be written."""
+    if not options.load_best_model_at_end:
+        return loop.last
+    best = loop.best()
+    if best:
+        report.note(f"The output is the model of {best.name}, the best by {options.metric_for_best_model}.")
+    else:
+        report.note(f"WARNING: no checkpoint has a finite {options.metric_for_best_model}; the output is the model of the last step.")
+    return best or loop.last
 
 
 def _sampler(task: LossTask, rows: Samples | Stream, session: Session, max_length: int) -> AbstractContextManager[StepSampler]:

@@ -16,15 +16,16 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import DiskFull, NotWritable, Stopped, SwiftError, UsageError
-from swift_train.checkpoints import Checkpoints, Ranking, complete_checkpoints, read_record
+from swift_core.contract import DiskFull, NotWritable, Stopped, SwiftError
+from swift_train.checkpoint_scores import ranking_of, wait_for_scores
+from swift_train.checkpoints import Checkpoints, complete_checkpoints, read_record
 from swift_train.devices import peak_memory
 from swift_train.evaluation import evaluate
 from swift_train.intervals import Intervals
 from swift_train.micro_batches import MicroBatches
 from swift_train.nonfinite_loss import nonfinite_rows
 from swift_train.online import Interrupted, metrics_of
-from swift_train.resume import Resume, changed_settings, earlier_checkpoints, first_intact, read_state
+from swift_train.resume import Resume, changed_settings, check_steps, earlier_checkpoints, first_intact, read_state
 from swift_train.run_state import MetricsWindow, RunState
 from swift_train.sampler import rows_per_step
 from swift_train.save_interval import SaveTimer
@@ -80,16 +81,18 @@ class Loop:
         self.task = WatchedTask(task, watchdog)
         self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
-        self.ranking = callbacks.training.ranking = Ranking(options.metric_for_best_model, options.greater_is_better)
-        self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit, self.ranking, run)
+        self.ranking = callbacks.training.ranking = ranking_of(callbacks.training.run, options)
+        self.checkpoints = Checkpoints(
+            report.folder / "checkpoints", strategy, keep=options.save_total_limit, ranking=self.ranking, run=run,
+            awaited=callbacks.training.scores.awaited,
+        )  # fmt: skip
         self.earlier: list[Path] = []  # checkpoints of the runs that this one resumes
         self.intervals = Intervals(options, self.sampler.steps_per_epoch, self.total)
         self.setup = {**setup, "rows per step": rows_per_step(options, strategy), "ranks": strategy.data_size} | (
             {"steps": self.total} if options.schedule not in ENDLESS else {}
         )
         self.write_model, self.evaluated_weights = write_model, evaluated_weights
-        self.state, self.saved, self.failed_saves = RunState(), -1, 0
-        self.ended = ""  # why a callback ended the run
+        self.state, self.saved, self.failed_saves, self.ended = RunState(), -1, 0, ""  # ended: why a callback ended the run
         self.last: Path | None = None  # checkpoint of the step `saved`
         self.clock = SaveTimer(options.save_minutes * 60)
 
@@ -116,6 +119,9 @@ class Loop:
             if request == _SAVE or (self.state.step == self.total and scored):
                 self._save()
             if self.state.step == self.total and scored:
+                if not wait_for_scores(self.callbacks, self.strategy, self.report):
+                    raise self._stopped()
+                self.checkpoints.prune()
                 return self.figures()
             if not scored or request == _STOP:
                 raise self._stopped()
@@ -129,14 +135,9 @@ class Loop:
 
     def figures(self) -> dict[str, Any]:
         """Return the figures of the run so far, by name."""
-        figures = self.state.figures()
-        if self.failed_saves:
-            figures["failed_saves"] = self.failed_saves
-        if best := self.best():
-            figures["best_checkpoint"] = best.name
-        if self.ended:
-            figures["ended_by"] = self.ended
-        return figures
+        best = self.best()
+        more = {"failed_saves": self.failed_saves, "best_checkpoint": best and best.name, "ended_by": self.ended}
+        return self.state.figures() | {name: value for name, value in more.items() if value}
 
     def best(self) -> Path | None:
         """Return the best checkpoint, of this run or of those that it resumes; None if none was evaluated."""
@@ -217,7 +218,7 @@ class Loop:
         self.report.metric(state.step, **{f"heldout_{name}": value for name, value in metrics.items()})
         self.callbacks.training.evaluated = metrics
         self._call("on_evaluate")
-        if self.ranking.better(score := self.callbacks.training.score, state.best):
+        if not self.ranking.late and self.ranking.better(score := self.callbacks.training.score, state.best):
             state.best, state.best_step = score, state.step
         return True
 
@@ -286,14 +287,13 @@ class Loop:
         self.sampler.seek(saved["position"])
         self.callbacks.restore(saved.get("callbacks", {}))
         self.callbacks.training.evaluated = dict(read_record(checkpoint).get("metrics", {}))
+        self.callbacks.training.resumed = checkpoint
         self.earlier = earlier_checkpoints(checkpoint)
         self.saved = self.state.step if self.state.step < self.total else -1  # the last one is written to this run's folder too
         self.report.note(f"Resuming from {checkpoint}, after step {self.state.step} of {self.total}.")
         if changed:
             self.report.note(f"The run differs from the interrupted one; changed settings:\n{changed}")
-        if self.state.step > self.total:
-            problem = f"the checkpoint is of step {self.state.step}, but the run has only {self.total} steps"
-            raise UsageError(problem, code="TRAIN-032", where=str(checkpoint), hint="Set more steps: --max-steps or --epochs.")
+        check_steps(self.state.step, self.total, checkpoint)
 
     def _not_finite(self, loss: float, samples: Samples, rows: list[int]) -> SwiftError:
         named, hint = nonfinite_rows(samples, rows, batches=self.batches, strategy=self.strategy, task=self.task)

@@ -118,9 +118,12 @@ class TrainOptions(Options):
     metric_for_best_model: str = option(
         "loss",
         "Metric of the evaluations that decides on the best checkpoint and early stopping: loss (the validation loss), a metric of the "
-        "task, or one that a callback logs in on_evaluate.",
+        "task, one that a callback logs in on_evaluate, or a score of checkpoints that are evaluated beside the training (eval_…).",
+        values={"eval_loss": "loss"},
     )
-    greater_is_better: bool = option(False, "A greater metric_for_best_model is better.")
+    greater_is_better: bool | None = option(
+        None, "Whether a greater metric_for_best_model is better; default: unless its name ends in loss, as in transformers."
+    )
     load_best_model_at_end: bool = option(
         False, "Write the best checkpoint's model as the output, not the last one; a checkpoint is saved at each new best evaluation."
     )

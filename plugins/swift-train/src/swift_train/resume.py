@@ -163,6 +163,17 @@ def changed_settings(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoin
     return lines
 
 
+def check_steps(step: int, total: int, checkpoint: Path) -> None:
+    """Refuse a checkpoint of a later step than the run has.
+
+    Raises:
+        UsageError: it is.
+    """
+    if step > total:
+        problem = f"the checkpoint is of step {step}, but the run has only {total} steps"
+        raise UsageError(problem, code="TRAIN-032", where=str(checkpoint), hint="Set more steps: --max-steps or --epochs.")
+
+
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 

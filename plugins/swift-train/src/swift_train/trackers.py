@@ -74,6 +74,11 @@ class Tracker(Callback):
         """Send the metrics of the evaluation."""
         self._send(training, partial(self.log, training.step, {f"eval/{key}": value for key, value in training.evaluated.items()}))
 
+    def on_score(self, training: Training, step: int, scores: Mapping[str, float]) -> None:
+        """Send the scores of a checkpoint at the current step, since trackers take no earlier one; with the checkpoint's step."""
+        values = {f"eval/{key.removeprefix('eval_')}": value for key, value in scores.items()}
+        self._send(training, partial(self.log, training.step, {**values, "eval/checkpoint_step": step}))
+
     def on_train_end(self, training: Training, output: Path) -> None:
         """End the run, and wait for a limited time until everything is sent."""
         if self._thread:

@@ -10,6 +10,7 @@ from typing import Any
 from swift_evaluate import prompt_hash
 from swift_evaluate.roles import Evaluation, Item, Scores
 from swift_evaluate.rows.files import SourceRow
+from swift_train.allocator import keep_freed_memory
 
 from swift_core.system import sha256_of
 from swift_plugin_transformers.evaluation.calibration import Calibration
@@ -43,6 +44,7 @@ class Builtin:
         Raises:
             UsageError: a task is unknown or has no rows, or a row is not of the task's kind.
         """
+        keep_freed_memory()
         names = asked.tasks or (DEFAULT_TASK,)
         every = {name: rows_of(name, asked.data, self.options) for name in names}
         rows = {name: dict(list(found.items())[: asked.limit or None]) for name, found in every.items()}

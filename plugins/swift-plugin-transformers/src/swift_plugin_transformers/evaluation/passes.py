@@ -28,12 +28,14 @@ class Pass:
 
 def passes(windows: Windows[Sequence], *models: ScoredModel) -> Iterator[Pass]:
     """Yield the forward passes of windows on models; a window in which no token counts is in none."""
-    if len(windows) == 1:
+    limit = models[0].limit
+    shortest = sorted(map(len, {tuple(window.ids[:-1]) for window in windows}))[:2]
+    if len(shortest) < 2 or sum(shortest) > limit:  # no two inputs share a pass, so the model need not be probed
         yield from _passes(windows, 0, RowBoundaries.POSITION_IDS)
         return
     found = [model.isolation(windows) for model in models]
     together = all(each.together for each in found) and len({each.boundaries for each in found}) == 1
-    yield from _passes(windows, models[0].limit if together else 0, found[0].boundaries)
+    yield from _passes(windows, limit if together else 0, found[0].boundaries)
 
 
 def _passes(windows: Windows[Sequence], limit: int, boundaries: RowBoundaries) -> Iterator[Pass]:

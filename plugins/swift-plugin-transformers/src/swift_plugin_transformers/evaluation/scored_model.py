@@ -8,11 +8,14 @@ prompt of an adapter), which is found out by trying it, the model itself gives t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence as Windows
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from swift_train.adapters import inner_model
+from swift_train.blocked_attention import BlockedAttention
 from swift_train.losses import summed_cross_entropy
+from swift_train.onednn_matmul import use_onednn_matmul
 from swift_train.row_isolation import Isolation, probe_isolation, with_row_attention
 from swift_train.tasks import NextToken
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-_BLOCK = 1 << 22  # logits of a block: 16 MiB of float32
+_BLOCK = 1 << 23  # logits of a block: 32 MiB of float32
 _PROBED = 16  # tokens on which the output layer is tried
 
 
@@ -54,13 +57,13 @@ class ScoredModel:
     def states(self, micro: Micro) -> States:
         """Return the hidden states at the counted positions, else their logits: (tokens, …)."""
         micro = micro.to(self.device)
-        parts = self._output_parts(micro)
-        if parts is None:
-            return States(_NEXT.forward(self.module, micro), None)
-        decoder, head = parts
-        return States(
-            decoder(input_ids=micro.input_ids, use_cache=False, **micro.row_arguments).last_hidden_state[0, micro.positions], head
-        )
+        with self._attention:
+            parts = self._output_parts(micro)
+            if parts is None:
+                return States(_NEXT.forward(self.module, micro), None)
+            decoder, head = parts
+            states = decoder(input_ids=micro.input_ids, use_cache=False, **micro.row_arguments).last_hidden_state
+            return States(states[0, micro.positions], head)
 
     @torch.inference_mode()
     def logits(self, states: States) -> Iterator[tuple[slice, Tensor]]:
@@ -81,6 +84,10 @@ class ScoredModel:
                 found = probe_isolation(process, _NEXT, tokens, longest)
                 self._isolation = with_row_attention(process, _NEXT, tokens, longest, found)
         return self._isolation
+
+    @property
+    def _attention(self) -> AbstractContextManager[object]:
+        return BlockedAttention() if self.device.type == "cpu" and use_onednn_matmul() else nullcontext()
 
     def _output_parts(self, micro: Micro) -> tuple[Module, Module] | None:
         """Return the decoder and the output layer if together they give the model's own logits."""
