@@ -4,7 +4,8 @@
 
 Each FOLDER is a checkout of the tool's repository. Every command line in its shell scripts and pages, and every training file, is resolved
 as `--dry-run` does. What is not of this program is replaced: the model by a tiny random Llama, an adapter by an empty one on it, data sets
-by rows of the form that the verb takes. Engines and a GPU are pretended to be there. So a count is the best case: the names and values of
+by rows of the form that the verb takes, a plugin file of the examples by one that defines rewards and schedulers of the same names.
+Engines and a GPU are pretended to be there. So a count is the best case: the names and values of
 the options, and their combinations, and nothing of what a run then does. Lines with placeholders
 (`...`), lines that are cut in the middle, and lines that name a configuration file which is not there, are not counted.
 
@@ -55,6 +56,12 @@ _ROWS = {  # by what the verb of a command is
     "simpo": _PAIR, "kto": {"messages": _TURNS, "label": True}, "seq-cls": {"messages": _TURNS[:1], "label": 1},
     "grpo": {"messages": _TURNS[:1], "solution": "1"}, "gkd": {"messages": _TURNS},
 }  # fmt: skip
+_REWARDS = (  # that the examples' own plugin files define
+    "external_r1v_acc", "external_code_format", "external_code_reward", "external_code_reward_by_judge0", "external_countdown",
+    "gsm8k_accuracy", "gsm8k_format", "thinking_tips", "deepeyes_reward", "async_genrm", "external_tooluse_format_reward",
+    "external_tooluse_length_reward", "external_tooluse_correct_reward",
+)  # fmt: skip
+_SCHEDULERS = ("sudoku_scheduler", "deepeyes_scheduler", "tree_rollout_scheduler", "tool_call_scheduler")
 _VARIABLES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 _CODE = re.compile(r"\[SWIFT-[A-Z]+-\d+\]")
 _HELP = re.compile(r"swift [\w -]*--help lists (the options|them)\.")  # says nothing of what was meant
@@ -165,6 +172,16 @@ class StandIns:
         copy.write_text(yaml.safe_dump(values))
         return str(copy)
 
+    def _plugin(self) -> Path:
+        """Return a file that defines the rewards and schedulers of the examples' plugin files, by their names."""
+        plugin = self.folder / "plugin.py"
+        plugin.write_text(
+            "def reward(completions, **_):\n    return [0.0 for _ in completions]\n\n\n"
+            "def reply(messages):\n    return None\n\n\n"
+            f"orms = dict.fromkeys({_REWARDS!r}, reward)\nmulti_turns = dict.fromkeys({_SCHEDULERS!r}, reply)\n"
+        )
+        return plugin
+
     def _value(self, name: str, value: str, verb: str) -> str:
         if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "reward_model", "load", "mcore_model"):
             return str(self.mixture if self.experts else self.model)
@@ -177,6 +194,8 @@ class StandIns:
         if name in ("deepspeed", "config", "fsdp") and value.endswith(".json") and not Path(value).is_file():
             return "zero3" if "3" in Path(value).name else "zero2"
         if name == "external_plugins":
+            if verb in ("grpo", "gkd"):
+                return str(self._plugin())
             plugin = self.folder / "plugin.py"
             plugin.write_text("from swift_core import hookimpl\n\n\n@hookimpl\ndef swift_check(run):\n    return ()\n")
             return str(plugin)

@@ -28,6 +28,7 @@ import error_codes  # noqa: E402
 import hook_pages  # noqa: E402
 import http_page  # noqa: E402
 import import_graph  # noqa: E402
+import task_page  # noqa: E402
 
 from swift_core.cli import cli  # noqa: E402
 from swift_core.contract import BackendSpec, ModelFamily, Spec, hookspecs  # noqa: E402
@@ -213,6 +214,7 @@ PAGES = {
     "docs/reference/backend-http.md": partial(http_page.page, NOTE),
     "docs/explanation/architecture.md": import_graph.page,
     "docs/reference/error-codes.md": partial(error_codes.page, NOTE),
+    "docs/reference/tasks.md": partial(task_page.page, NOTE),
     **{f"docs/reference/hooks/{name}.md": partial(hook_pages.page, name, NOTE) for name in hook_pages.hooks()},
     **api_pages.pages(NOTE),
 }

@@ -18,7 +18,7 @@ class Served:
         options = ServeOptions.checked({"device": "cpu", "dtype": "float32", "memory": "64MB", "logprobs_mode": mode})
         self.engine = load(checkpoint, {}, "m", options)
         self.socket = bind("127.0.0.1", 0)
-        app = create_app(self.engine, limits=Limits(), adapter_folders=[folder])
+        app = create_app(self.engine, limits=Limits(), adapter_folders=[folder], weight_folders=[folder])
         self.server = Server(app, lambda: None, grace=0.2)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()

@@ -42,7 +42,7 @@ def group_advantages(rewards: torch.Tensor) -> torch.Tensor:
 
 def loss_of(
     kind: str, now: torch.Tensor, old: torch.Tensor, advantage: torch.Tensor, mask: torch.Tensor, *, longest: int, low: float, high: float,
-    level: str, weight: torch.Tensor | float = 1.0, divergence: torch.Tensor | float = 0.0,
+    level: str, delta: float | None = None, weight: torch.Tensor | float = 1.0, divergence: torch.Tensor | float = 0.0,
 ) -> torch.Tensor:  # fmt: skip
     """Return the loss of all answers: `weight` corrects for the engine, `divergence` is added to each token's loss."""
     advantage = advantage[:, None]
@@ -56,7 +56,7 @@ def loss_of(
         temperature = torch.where(advantage > 0, 1.0, 1.05)
         each = -torch.sigmoid(temperature * (ratio - 1)) * 4 / temperature * advantage
     else:
-        each = -torch.min(ratio * advantage, ratio.clamp(1 - low, 1 + high) * advantage)
+        each = -torch.min((ratio if delta is None else ratio.clamp(max=delta)) * advantage, ratio.clamp(1 - low, 1 + high) * advantage)
     each = each * weight + divergence
     if kind in ("grpo", "sapo"):
         return ((each * mask).sum(-1) / mask.sum(-1)).mean()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from grpo_server import Served
+from swift_plugin_grpo.local_teacher import divergences
 from swift_rollouts.generation import Generation, generation_file
 from swift_train.testing import run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -25,11 +26,12 @@ def teacher(tiny_model, tmp_path_factory):
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
     made = Served(folder, folder)
+    made.folder = folder
     yield made
     made.close()
 
 
-def divergences(model, served, teacher, folder, *, steps, answers):
+def measured(model, served, teacher, folder, *, steps, answers):
     rows = write_rows(folder / "rows.jsonl", [{"messages": [{"role": "user", "content": f"Say {number}."}]} for number in range(answers)])
     run = training_run(
         model, rows, task="gkd", max_steps=steps, learning_rate=4e-3, schedule="constant", batch_size=answers, epochs=99,
@@ -41,7 +43,7 @@ def divergences(model, served, teacher, folder, *, steps, answers):
 
 def test_answers_are_scored_by_the_teacher(tiny_model, served, teacher, tmp_path):
     """The estimate is positive, and the teacher's numbers are those of its own forward pass."""
-    assert divergences(tiny_model, served, teacher, tmp_path, steps=1, answers=16)[0] > 0
+    assert measured(tiny_model, served, teacher, tmp_path, steps=1, answers=16)[0] > 0
     group = Generation.read(generation_file(tmp_path / "run", 0)).groups[0]
     ids = [*group.ids, *group.answers[0].ids]
     with torch.inference_mode():
@@ -50,7 +52,51 @@ def test_answers_are_scored_by_the_teacher(tiny_model, served, teacher, tmp_path
     torch.testing.assert_close(torch.tensor(group.answers[0].teacher), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_the_divergence_is_that_of_trl(beta):
+    from trl.experimental.gkd.gkd_trainer import GKDTrainer
+
+    torch.manual_seed(0)
+    student, teacher = torch.randn(7, 50, requires_grad=True), torch.randn(7, 50)
+    ours = divergences(student, teacher, beta).sum() / 7
+    theirs = GKDTrainer.generalized_jsd_loss(student[None], teacher[None], torch.zeros(1, 7, dtype=torch.long), beta=beta)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(torch.autograd.grad(ours, student), torch.autograd.grad(theirs, student))
+
+
+def test_a_teacher_in_the_process_on_sampled_and_given_answers(tiny_model, served, teacher, tmp_path):
+    """With a share of given answers: their tokens are those of the rows, and the loss of the first step is the divergence by hand."""
+    said = [{"role": "assistant", "content": "Yes. " * 3}]
+    rows = write_rows(
+        tmp_path / "rows.jsonl", [{"messages": [{"role": "user", "content": f"Say {number}."}, *said]} for number in range(8)]
+    )
+    options = {
+        "max_steps": 6, "learning_rate": 2e-3, "schedule": "constant", "batch_size": 8, "epochs": 99, "max_completion_length": 24,
+        "rollout": served.url, "teacher_model": str(teacher.folder), "lmbda": 0.5, "beta": 0.5, "shuffle": False,
+    }  # fmt: skip
+    run = training_run(tiny_model, rows, task="gkd", validation=rows, **options)
+    metrics = run_training(replace(run, server=Server(served.url, ("m",))), tmp_path / "run")
+    answers = [(group, answer) for group in Generation.read(generation_file(tmp_path / "run", 0)).groups for answer in group.answers]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    given = [answer for _, answer in answers if answer.given]
+    assert 0 < len(given) < 8
+    assert {tokenizer.decode(answer.ids, skip_special_tokens=True) for answer in given} == {"Yes. " * 3}
+    models = [AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32) for path in (tiny_model, teacher.folder)]
+    with torch.no_grad():
+        logits = [
+            torch.cat([model(torch.tensor([[*group.ids, *answer.ids]])).logits[0, len(group.ids) - 1 : -1] for group, answer in answers])
+            for model in models
+        ]
+    expected = float(divergences(*logits, 0.5).mean())
+    lines = [line for line in metrics if "loss" in line]
+    assert (lines[0]["loss"], lines[0]["divergence"]) == (pytest.approx(expected, abs=1e-5),) * 2
+    assert lines[0]["kl_engine"] < 1e-5
+    held = [line["heldout_divergence"] for line in metrics if "heldout_divergence" in line]
+    assert held[-1] < held[0]
+
+
 @pytest.mark.full("rl")
 def test_the_divergence_from_the_teacher_falls(tiny_model, served, teacher, tmp_path):
-    found = divergences(tiny_model, served, teacher, tmp_path, steps=12, answers=64)
+    found = measured(tiny_model, served, teacher, tmp_path, steps=12, answers=64)
     assert sum(found[-3:]) < 0.8 * sum(found[:3]), found

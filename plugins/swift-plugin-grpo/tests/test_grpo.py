@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from grpo_server import Served
 from swift_rollouts.generation import Generation, generation_file
 from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import on_ranks, run_training, training_run, write_rows
@@ -113,6 +114,20 @@ def test_a_resumed_run_samples_nothing_again(grpo, tmp_path, more):
     }.items() <= (known.items())
     if "rollout" in more:
         assert [line["staleness"] for line in whole if "loss" in line] == [0, 1, 1, 1, 1, 1]
+
+
+def test_all_weights_are_given_to_the_engine(grpo, tiny_model, tmp_path):
+    server = Served(tiny_model, tmp_path)
+    try:
+        metrics = run_training(grpo(tuner="full", url=server.url, learning_rate=1e-3), tmp_path / "run")
+        with pytest.raises(UsageError, match="does not load other weights"):
+            run_training(grpo(tuner="full", url=server.url, rollout={"folder": str(tmp_path.parent / "elsewhere")}), tmp_path / "refused")
+    finally:
+        server.close()
+    found = [line for line in metrics if "loss" in line]
+    assert len({line["loss"] for line in found}) == 3
+    assert max(abs(line["kl_engine"]) for line in found) < 1e-6  # the engine has the weights of each step
+    assert not list((tmp_path / "run/policies").glob("*"))
 
 
 def test_a_killed_run_ends_as_one_that_was_not(grpo, tmp_path):

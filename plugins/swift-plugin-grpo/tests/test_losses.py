@@ -35,6 +35,7 @@ def files(tmp_path_factory):
     [
         ("dapo", {"temperature": 0.7}),
         ("grpo", {"beta": 0.1}),
+        ("bnpo", {"epsilon": 0.005, "delta": 1.01}),
         ("dr_grpo", {"epsilon": 0.01, "epsilon_high": 0.02}),
         ("cispo", {"epsilon_high": 1.01}),
         ("gspo", {"epsilon": 0.001}),
@@ -42,8 +43,10 @@ def files(tmp_path_factory):
         ("sapo", {"beta": 0.05}),
     ],
 )
-def test_a_loss_is_its_equation_in_plain_torch(tiny_model, served, files, tmp_path, case):
-    """Two passes over one generation with full fine-tuning: in the second one the ratios differ from 1."""
+def test_a_loss_is_its_equation_in_plain_torch_and_that_of_trl(tiny_model, served, files, tmp_path, case):
+    """Two passes over one generation with full fine-tuning: in the second one the ratios differ from 1. TRL's loss is differentiated."""
+    from trl_replay import loss_of_trl
+
     (rows, reward), (kind, more) = files, case
     options = {
         "loss_type": kind, "num_iterations": 2, "max_steps": 2, "learning_rate": RATE, "schedule": "constant", "num_generations": 4,
@@ -65,9 +68,11 @@ def test_a_loss_is_its_equation_in_plain_torch(tiny_model, served, files, tmp_pa
         loss = plain.loss_of(
             "grpo" if kind == "gspo" else kind, now, old, plain.group_advantages(batch["rewards"]), batch["mask"],
             longest=10, low=chosen.epsilon, high=chosen.high, level="sequence" if chosen.by_sequence else "token",
-            divergence=chosen.beta * (difference.exp() - difference - 1) if chosen.beta else 0.0,
+            delta=chosen.delta, divergence=chosen.beta * (difference.exp() - difference - 1) if chosen.beta else 0.0,
         )  # fmt: skip
-        loss.backward()
+        theirs = loss_of_trl(chosen, now, old, advantage=plain.group_advantages(batch["rewards"]), mask=batch["mask"])
+        torch.testing.assert_close(theirs, loss)
+        theirs.backward()
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
         assert (ours[step]["loss"], ours[step]["grad_norm"]) == (
             pytest.approx(float(loss), abs=2e-5), pytest.approx(float(norm), rel=2e-4)
@@ -85,7 +90,7 @@ def micro(lengths):
 @pytest.mark.parametrize("mode", ["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"])
 def test_the_correction_for_the_engine(mode):
     difference = torch.tensor([0.1, 1.0, -2.0, 0.0, 0.3])  # two answers, of 3 and 2 tokens
-    options = SimpleNamespace(importance_sampling_correction=mode, importance_sampling_min=0.5, importance_sampling_max=2.0)
+    options = SimpleNamespace(correction=mode, importance_sampling_min=0.5, importance_sampling_max=2.0)
     weight, kept = correction(difference, micro([3, 2]), options)
     ratio = difference.exp()
     if mode.startswith("sequence"):

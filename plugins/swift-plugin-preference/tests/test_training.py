@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
+from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import on_ranks, run_training, training_run, write_rows
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -82,10 +84,11 @@ def test_dpo_is_its_equation_in_plain_torch(tiny_model, rows, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("task", ["dpo", "orpo", "cpo"])
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.parametrize(("task", "parallel"), [*product(("dpo", "orpo", "cpo"), ("ddp", "fsdp")), ("aot", "ddp"), ("aot_unpaired", "ddp")])
 def test_two_processes_train_as_one(tiny_model, rows, tmp_path, task, parallel):
-    options = {"task": task, "validation": rows, "tuner_options": {"dropout": 0.0}, **SETTINGS}
+    """The order of the answers, in which aot compares them, is that of the step."""
+    chosen = {"task": "dpo", "loss_type": [task]} if task.startswith("aot") else {"task": task}
+    options = {**chosen, "validation": rows, "tuner_options": {"dropout": 0.0}, **SETTINGS}
     one = run_training(training_run(tiny_model, rows, batch_size=4, **options), tmp_path / "one")
     run = training_run(tiny_model, rows, batch_size=1, gradient_accumulation_steps=2, parallel=parallel, **options)
     two = on_ranks(2, partial(run_training, run, tmp_path / "two"))[0]
@@ -120,3 +123,18 @@ def test_resume_is_exact(tiny_model, rows, tmp_path):
         tmp_path / "on",
     )
     assert steps(resumed) == steps(whole)[2:]
+
+
+@pytest.mark.full("kill")
+def test_ten_kills_end_as_a_run_that_was_not_killed(tiny_model, rows, tmp_path):
+    options = {"task": "dpo", "batch_size": 4, **SETTINGS, "max_steps": 40, "save_steps": 2, "epochs": 99}
+
+    def run(resume=""):
+        return training_run(tiny_model, rows, verb_options={"resume": resume}, **options)
+
+    on_ranks(1, lambda: run_training(run(), tmp_path / "whole"))
+    survived = train_through_kills(run, tmp_path, ranks=1, kills=10, seed=2)
+    assert survived.kills == 10
+    assert {number: {step} for number, step in steps_of(tmp_path / "whole").items()} == survived.steps
+    name = "output/adapter_model.safetensors"
+    assert (survived.output / "adapter_model.safetensors").read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -1,4 +1,4 @@
-"""Load and unload adapters at runtime, with vLLM's routes; adapters must lie below the folders that the server was started with."""
+"""Change adapters and weights at runtime, with routes of vLLM and SGLang; they must lie below folders that the server was given."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from swift_http import openapi
-from swift_http.engine import ChatEngine, SupportsRuntimeAdapters
+from swift_http.engine import ChatEngine, SupportsRuntimeAdapters, SupportsRuntimeWeights
 from swift_http.errors import ApiError
-from swift_http.vllm_requests import LoadAdapterRequest, UnloadAdapterRequest
+from swift_http.vllm_requests import LoadAdapterRequest, UnloadAdapterRequest, UpdateWeightsRequest
 
 
 def add_adapter_routes(app: FastAPI, engine: Any, roots: Sequence[Path]) -> None:
@@ -22,7 +22,8 @@ def add_adapter_routes(app: FastAPI, engine: Any, roots: Sequence[Path]) -> None
 
     @app.post("/v1/load_lora_adapter", responses=openapi.ADAPTER)
     async def load_lora_adapter(body: LoadAdapterRequest) -> dict[str, Any]:
-        await adapters.load_adapter(body.lora_name, resolve_below(body.lora_path, resolved), allow_other_base=body.allow_other_base)
+        folder = resolve_below(body.lora_path, resolved, "lora_path")
+        await adapters.load_adapter(body.lora_name, folder, allow_other_base=body.allow_other_base)
         return {"loaded": body.lora_name, "models": list(served.models)}
 
     @app.post("/v1/unload_lora_adapter", responses=openapi.ADAPTER)
@@ -31,7 +32,18 @@ def add_adapter_routes(app: FastAPI, engine: Any, roots: Sequence[Path]) -> None
         return {"unloaded": body.lora_name, "models": list(served.models)}
 
 
-def resolve_below(path: str, roots: Sequence[Path]) -> Path:
+def add_weight_routes(app: FastAPI, engine: Any, roots: Sequence[Path]) -> None:
+    """Add POST /update_weights_from_disk, as SGLang has it; `roots` are the allowed folders."""
+    served: SupportsRuntimeWeights = engine
+    resolved = [root.resolve() for root in roots]
+
+    @app.post("/update_weights_from_disk", responses=openapi.WEIGHTS)
+    async def update_weights_from_disk(body: UpdateWeightsRequest) -> dict[str, Any]:
+        await served.update_weights(resolve_below(body.model_path, resolved, "model_path"))
+        return {"success": True, "message": "the weights were replaced"}
+
+
+def resolve_below(path: str, roots: Sequence[Path], field: str) -> Path:
     """Return the folder that a request names, with symbolic links resolved; a relative path is resolved against each root.
 
     Raises:
@@ -44,4 +56,4 @@ def resolve_below(path: str, roots: Sequence[Path]) -> Path:
             continue
         if found.is_dir() and found != root and found.is_relative_to(root):
             return found
-    raise ApiError(400, "no such folder below the folders that adapters may be loaded from", param="lora_path")
+    raise ApiError(400, "no such folder below the folders that adapters and weights may be loaded from", param=field)

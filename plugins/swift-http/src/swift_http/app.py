@@ -10,10 +10,10 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from swift_http import openapi
-from swift_http.adapter_routes import add_adapter_routes
+from swift_http.adapter_routes import add_adapter_routes, add_weight_routes
 from swift_http.chat_routes import add_chat_routes
 from swift_http.embedding_routes import add_embedding_routes
-from swift_http.engine import ChatEngine, SupportsEmbeddings, SupportsRuntimeAdapters
+from swift_http.engine import ChatEngine, SupportsEmbeddings, SupportsRuntimeAdapters, SupportsRuntimeWeights
 from swift_http.frame import make_frame
 from swift_http.generation import GenerationRequest, check_supported, respond
 from swift_http.guard import PUBLIC_PATHS
@@ -32,6 +32,7 @@ def create_app(
     limits: Limits | None = None,
     tool_parser: str = "",
     adapter_folders: Sequence[Path] = (),
+    weight_folders: Sequence[Path] = (),
     origins: Sequence[str] = (),
 ) -> FastAPI:
     """Create an OpenAI-compatible app over `engine`, which serves the names in `engine.models`.
@@ -42,6 +43,7 @@ def create_app(
         limits: limits on concurrency, duration and request bodies.
         tool_parser: format of the model's tool calls, a name in `PARSERS`; with any other value tool calls stay text.
         adapter_folders: folders below which requests may load adapters, if the engine is `SupportsRuntimeAdapters`; empty: no such routes.
+        weight_folders: folders below which requests may load other weights, if the engine is `SupportsRuntimeWeights`.
         origins: origins of web pages that may read responses (CORS), such as `https://host:port`; `*` allows all.
 
     Raises:
@@ -76,6 +78,8 @@ def create_app(
 
     if isinstance(engine, SupportsRuntimeAdapters) and adapter_folders:
         add_adapter_routes(app, engine, adapter_folders)
+    if isinstance(engine, SupportsRuntimeWeights) and weight_folders:
+        add_weight_routes(app, engine, weight_folders)
 
     add_info_routes(app, engine, metrics)
     if api_key:

@@ -203,6 +203,15 @@ class SupportsEmbeddings(Protocol):
 
 
 @runtime_checkable
+class SupportsRuntimeWeights(Protocol):
+    """An engine that can replace the weights of its base model at runtime."""
+
+    async def update_weights(self, folder: Path) -> None:
+        """Replace the weights by those of a checkpoint. Raises UsageError if it does not fit, or requests are active."""
+        ...
+
+
+@runtime_checkable
 class SupportsRuntimeAdapters(Protocol):
     """An engine that can load and unload adapters at runtime."""
 

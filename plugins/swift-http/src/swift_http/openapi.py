@@ -85,6 +85,7 @@ MODELS = _ok(_object(object={"const": "list"}, data=_list(_ENTRY)))
 MODEL = _ok(_ENTRY)
 HEALTH = _ok(_object(status={"const": "ok"}), description="The server accepts requests")
 METRICS: _Responses = {200: {"description": "Prometheus text format", "content": {"text/plain": {"schema": _STRING}}}}
+WEIGHTS = _ok(_object(success={"type": "boolean"}, message=_STRING), description="Done")
 ADAPTER = _ok(_object(models=_list(_STRING)), description="Done; the names that are served now")
 
 

@@ -1,8 +1,8 @@
-"""Requests of vLLM's extensions to OpenAI's API: runtime adapters, tokenize and detokenize."""
+"""Requests of extensions to OpenAI's API, by vLLM and SGLang: runtime adapters, other weights, tokenize and detokenize."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,13 @@ class UnloadAdapterRequest(RequestBody):
     """Body of POST /v1/unload_lora_adapter."""
 
     lora_name: str
+
+
+class UpdateWeightsRequest(RequestBody):
+    """Body of POST /update_weights_from_disk, a route of SGLang."""
+
+    model_path: Annotated[str, Field(min_length=1, max_length=4000)]
+    flush_cache: Literal[True] = True  # cached prefixes are always dropped
 
 
 class TokenizeRequest(RequestBody):

@@ -16,6 +16,7 @@ def swift_tasks() -> list[TaskSpec]:
         _task("RlooOptions", name="rloo", summary="Train on sampled answers, with the mean reward of the others as baseline"),
         _task(
             "GkdOptions",
+            module="gkd_options",
             name="gkd",
             summary="Distil a teacher: train on what it thinks of sampled answers",
             factory=Ref("swift_plugin_grpo.gkd:Gkd"),
@@ -24,16 +25,16 @@ def swift_tasks() -> list[TaskSpec]:
     ]
 
 
-def _task(options: str, **facts: Any) -> TaskSpec:
+def _task(options: str, *, module: str = "options", **facts: Any) -> TaskSpec:
     return TaskSpec(
         **{
-            "rows": ("prompt",),
+            "rows": ("prompt", "chat"),
             "loss_scope": "sample",
             "factory": Ref("swift_plugin_grpo.task:Grpo"),
             "prepare": Ref("swift_rollouts.server:prepare"),
             **facts,
         },
-        options=Ref(f"swift_plugin_grpo.options:{options}"),
+        options=Ref(f"swift_plugin_grpo.{module}:{options}"),
         trainer=Ref("swift_train.job:train"),
         inspector=Ref("swift_train.inspection:Inspector"),
         carry_out=Ref("swift_rollouts.server:carry_out"),

@@ -14,6 +14,7 @@ from swift_rollouts.prompts import PromptEncoder
 from swift_rollouts.samples import RolloutRow, RolloutSamples
 from swift_train.tasks import Loss, NextToken
 
+from swift_plugin_grpo.local_teacher import divergences, load_teacher
 from swift_plugin_grpo.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -27,20 +28,22 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedTokenizerBase
 
-    from swift_plugin_grpo.options import GkdOptions
+    from swift_plugin_grpo.gkd_options import GkdOptions
 
 
 class Gkd(NextToken):
-    """Distillation by the reverse divergence from the teacher, on answers of the student (Agarwal et al. 2023, arXiv:2306.13649).
+    """Distillation by the divergence from a teacher, on answers of the student (Agarwal et al. 2023, arXiv:2306.13649).
 
-    The divergence is estimated at the sampled tokens: the loss is a policy gradient whose advantage at each token is the teacher's
-    log-probability minus the student's (Lu et al. 2025, https://thinkingmachines.ai/blog/on-policy-distillation).
+    A teacher that is a checkpoint gives its distribution at each token, and the loss is the generalised Jensen-Shannon divergence. One
+    behind a URL gives the log-probabilities of the sampled tokens: the loss is a policy gradient whose advantage at each token is the
+    teacher's log-probability minus the student's (Lu et al. 2025, https://thinkingmachines.ai/blog/on-policy-distillation).
     """
 
     def __init__(self, options: GkdOptions) -> None:
         self.options = options
         self.truncation: str = options.truncation
         self._without_dropout: Module | None = None
+        self._teacher: Module | None = None
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> PromptEncoder:
         """Return the encoder of prompts, which uses the model's chat template."""
@@ -50,8 +53,14 @@ class Gkd(NextToken):
         """Return the sampler of rollouts, which the teacher has scored."""
 
         def build(generation: Generation) -> list[RolloutSamples]:
-            return _steps(generation, session.rows_per_step, prompts)
+            rows, count = _rows(generation, prompts), session.rows_per_step
+            return [_samples(rows[start : start + count]) for start in range(0, len(rows), count)]
 
+        if self.options.teacher_model:
+            self._teacher = load_teacher(self.options.teacher_model, session)
+            return make_feed(
+                prompts, session, self.options, build, _metrics, evaluated=lambda found: _samples(_rows(found, session.heldout))
+            )
         return make_feed(prompts, session, self.options, build, _metrics, score=Teacher(self.options).score)
 
     def count(self, samples: Samples, rows: Sequence[int]) -> float:
@@ -67,38 +76,56 @@ class Gkd(NextToken):
         return super().forward(model, micro)
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
-        """Return the sum of the losses of the sampled tokens, and metrics."""
+        """Return the sum of the losses of the answers' tokens, and metrics."""
         every = torch.log_softmax(output, -1, dtype=torch.float32)
         now = every.gather(1, micro.labels[:, None]).squeeze(1)
         weights = micro.sample_weights[micro.sample][micro.sequence]
-        divergence = now.detach() - micro.columns["teacher"]
-        losses = divergence * now
-        values = {
-            "divergence": divergence,
-            "kl_engine": (now.detach() - micro.columns["engine"]).abs(),
-            "entropy": -(every.detach().exp() * every.detach()).sum(-1),
+        given = micro.columns["given"][micro.sequence]
+        if self._teacher is not None:
+            with torch.no_grad():
+                teacher = super().forward(self._teacher, micro)
+            losses = divergences(output, teacher, self.options.divergence)
+            divergence = losses.detach()
+        else:
+            divergence = now.detach() - micro.columns["teacher"]
+            losses = divergence * now
+        losses = losses - self.options.sft_alpha * given * now
+        sampled = weights * (1 - given)
+        found = {
+            "divergence": (divergence, weights),
+            "kl_engine": ((now.detach() - micro.columns["engine"]).abs(), sampled),
+            "entropy": (-(every.detach().exp() * every.detach()).sum(-1), weights),
         }
-        return Loss((losses * weights).sum(), {name: ((value * weights).sum(), weights.sum()) for name, value in values.items()})
+        return Loss((losses * weights).sum(), {name: ((value * each).sum(), each.sum()) for name, (value, each) in found.items()})
 
 
-def _steps(generation: Generation, rows_per_step: int, prompts: Samples) -> list[RolloutSamples]:
-    """Return the rows of each step of a generation."""
-    rows = [
+def _rows(generation: Generation, prompts: Samples | None) -> list[RolloutRow]:
+    """Return the rows of a generation of answers to prompts."""
+    assert prompts is not None
+    return [
         RolloutRow(
             group.ids,
             answer,
-            {"teacher": answer.of_sampled(answer.teacher), "engine": answer.of_sampled(answer.logprobs)},
+            {
+                "engine": answer.of_sampled(answer.logprobs),
+                "given": float(answer.given),
+                **({"teacher": answer.of_sampled(answer.teacher)} if answer.teacher else {}),
+            },
             prompts.origin(group.prompt),
         )
         for group in generation.groups
         for answer in group.answers
     ]
-    parts = [rows[start : start + rows_per_step] for start in range(0, len(rows), rows_per_step)]
-    return [RolloutSamples(part, sampled=len(part), tokens=sum(row.answer.sampled for row in part)) for part in parts]
+
+
+def _samples(rows: Sequence[RolloutRow]) -> RolloutSamples:
+    return RolloutSamples(rows, sampled=len(rows), tokens=sum(row.answer.sampled for row in rows))
 
 
 def _metrics(generation: Generation) -> dict[str, float]:
-    """Return the metrics of a generation; the divergence is that of the student as it was when it answered."""
+    """Return the metrics of a generation; with a teacher's server also the divergence of the student as it was when it answered."""
     answers = [answer for group in generation.groups for answer in group.answers]
-    differences = np.concatenate([answer.of_sampled(answer.logprobs) - answer.of_sampled(answer.teacher) for answer in answers])
-    return {"divergence": float(differences.mean()), **generation.metrics()}
+    differences = [answer.of_sampled(answer.logprobs) - answer.of_sampled(answer.teacher) for answer in answers if answer.teacher]
+    found = {"divergence": float(np.concatenate(differences).mean())} if differences else {}
+    given = float(np.mean([answer.given for answer in answers]))
+    return {**found, **({"completions/given": given} if given else {}), **generation.metrics()}

@@ -92,7 +92,7 @@ def correction(difference: Tensor, micro: Micro, options: GrpoOptions) -> tuple[
         micro: the micro-batch.
         options: of the task.
     """
-    mode = options.importance_sampling_correction
+    mode = options.correction
     if mode == "none":
         return torch.ones_like(difference), torch.ones_like(difference)
     difference = torch.where(difference.abs() < _ROUNDING, 0.0, difference)

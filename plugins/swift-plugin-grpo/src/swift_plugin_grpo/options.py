@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import model_validator
-from swift_rollouts.options import Estimator, RewardOptions, RolloutOptions, Scale
+from swift_rollouts.options import Estimator, RewardOptions, Scale
 
 from swift_core.options import option
 
@@ -38,10 +38,11 @@ class GrpoOptions(RewardOptions):
     advantage_estimator: Estimator = option(
         "grpo", "Baseline of the rewards: mean of the group (grpo), of its other answers (rloo), or of the batch (reinforce_plus_plus)."
     )
-    importance_sampling_correction: Literal["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = option(
-        "token_truncate",
+    importance_sampling_correction: Literal["auto", "none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = option(
+        "auto",
         "Correction for the difference between the engine's probabilities and the model's own: a weight per token or answer, truncated at "
-        "the limits, or masked beyond them. Masked tokens do not count.",
+        "the limits, or masked beyond them. Masked tokens do not count. auto: token_truncate, or none if the engine samples from another "
+        "distribution (top_p, top_k, min_p, repetition_penalty).",
         also=("vllm_importance_sampling_mode", "rollout_importance_sampling_mode"),
     )
     importance_sampling_max: float | None = option(
@@ -65,9 +66,15 @@ class GrpoOptions(RewardOptions):
         return self.importance_sampling_level == "sequence" or self.loss_type in ("gspo", "luspo")
 
     @property
+    def correction(self) -> str:
+        """The correction that is meant by auto, or the one that is chosen."""
+        chosen = self.importance_sampling_correction
+        return chosen if chosen != "auto" else "none" if self.truncated else "token_truncate"
+
+    @property
     def masks(self) -> bool:
         """Whether the correction masks tokens."""
-        return self.importance_sampling_correction.endswith("mask")
+        return self.correction.endswith("mask")
 
     @property
     def needs_old(self) -> bool:
@@ -76,10 +83,10 @@ class GrpoOptions(RewardOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.truncated and self.importance_sampling_correction != "none":
+        if self.truncated and self.correction != "none":
             raise ValueError(
-                "with top_p, top_k or min_p the engine's probabilities are of another distribution: add "
-                "--importance-sampling-correction none"
+                "with top_p, top_k, min_p or repetition_penalty the engine's probabilities are of another distribution: leave out "
+                "importance_sampling_correction"
             )
         return self
 
@@ -93,23 +100,3 @@ class RlooOptions(GrpoOptions):
     scale_rewards: Scale = option(
         "none", "Divide advantages by the deviation of the rewards of the group, of the batch, or by nothing.", values=_SPELLED
     )
-
-
-class GkdOptions(RolloutOptions):
-    """Options of `swift gkd`."""
-
-    teacher_server: str = option(
-        "", "URL of the teacher's server, ending in /v1; the teacher has the student's tokenizer.", also=("teacher_model_server",)
-    )
-    teacher_name: str = option("", "Name of the teacher on its server; default: its first model.", also=("teacher_model_name",))
-    metric_for_best_model: str = option(
-        "divergence",
-        "Metric of the answers to held-out prompts that decides on the best checkpoint and early stopping: divergence from the teacher, …",
-    )
-    teacher_api_key_env: str = option("SWIFT_TEACHER_API_KEY", "Environment variable with the API key of the teacher's server.")
-
-    @model_validator(mode="after")
-    def _once(self) -> Self:
-        if self.num_iterations > 1 or self.steps_at_once > 1:
-            raise ValueError("answers are trained on once: leave num_iterations and steps_per_generation at 1")
-        return self

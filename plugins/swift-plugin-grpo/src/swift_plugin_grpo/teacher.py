@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ from swift_rollouts.server import prepare as prepare_server
 from swift_rollouts.threads import in_threads
 from swift_serve.client import Client
 
+from swift_core.checkpoints import Fetcher
 from swift_core.contract import Server, SwiftError, UsageError
 
 if TYPE_CHECKING:
     from swift_rollouts.generation import Answer, Group
 
     from swift_core.runs import Draft
-    from swift_plugin_grpo.options import GkdOptions
+    from swift_plugin_grpo.gkd_options import GkdOptions
 
 _AT_ONCE = 8  # requests
 
@@ -78,9 +80,18 @@ class Teacher:
 
 
 def prepare(draft: Draft) -> None:
-    """Check that there is a teacher, and choose the engine of the student (`TaskSpec.prepare`)."""
-    options: Any = draft.parts["task"].options
-    if "://" not in options["teacher_server"]:
-        hint = "Serve it, swift serve TEACHER, and give its URL: --teacher-server http://127.0.0.1:8000/v1."
-        raise UsageError("no teacher given", code="RL-028", where="teacher_server", hint=hint)
+    """Check that there is a teacher, fetch it, and choose the engine of the student (`TaskSpec.prepare`)."""
+    choice = draft.parts["task"]
+    options: Any = choice.options
+    if options["teacher_model"]:
+        trusted = tuple(draft.options.get("trust_remote_code", ()))
+        fetcher = Fetcher(
+            draft.known, loader=draft.parts.get("loader"), hub=draft.options["hub"], trusted=trusted, progress=draft.progress
+        )  # fmt: skip
+        source = fetcher.source(options["teacher_model"], "teacher_model")
+        draft.parts["task"] = replace(choice, options={**options, "teacher_model": source.path})
+        draft.notes += fetcher.notes
+    elif "://" not in options["teacher_server"]:
+        hint = "Give a checkpoint, --teacher-model TEACHER; or serve it, and give its URL: --teacher-server http://127.0.0.1:8000/v1."
+        raise UsageError("no teacher given", code="RL-028", where="teacher_model", hint=hint)
     prepare_server(draft)

@@ -18,6 +18,7 @@ _HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?[^\n]*\n.*?^\s*\1\s*$", re.DOTAL
 _SPACE, _OPEN, _CLOSE = "\ue000", "\ue001", "\ue002"  # keep a substitution in one word
 _SUBSTITUTION = re.compile(r"\$\(\(?\s*(?:expr\s+)?([^()]*)\)\)?")
 _OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
+_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?<![^\s;&|<>()])#[^\n]*""", re.DOTALL)  # or what is quoted
 _SEPARATORS = frozenset({";", "&&", "||", "|", "&", ";;", "(", ")"})
 _FLAG = re.compile(r"--?[A-Za-z]")
 
@@ -124,9 +125,10 @@ def _lines(text: str) -> Iterator[list[str]]:
 
 
 def _words(line: str) -> list[str]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>")
+    text = _COMMENT.sub(lambda match: match[1] or "", line)  # a # within a word is none, as in name#500, which shlex does not know
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|<>")
     lexer.whitespace_split = True
-    lexer.commenters = "#"
+    lexer.commenters = ""
     return list(lexer)
 
 

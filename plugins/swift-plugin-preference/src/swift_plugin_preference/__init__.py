@@ -22,15 +22,25 @@ def swift_tasks() -> list[TaskSpec]:
         ),
         _task("rewards:Rm", name="rm", summary="Train a reward model on preference pairs", also=("reward",), head="score:1"),
         _task("tasks:Orpo", name="orpo", summary="Train on preference pairs by odds ratio, without a reference policy"),
-        _task("tasks:Cpo", name="cpo", summary="Train on preference pairs without a reference policy (CPO, SimPO)"),
+        _task("tasks:Cpo", name="cpo", summary="Train on preference pairs without a reference policy (CPO)"),
+        _task(
+            "tasks:Cpo",
+            name="simpo",
+            summary="Train on preference pairs by their mean log-probabilities and a margin, without a reference policy (SimPO)",
+            options=Ref("swift_plugin_preference.options:SimpoOptions"),
+        ),
     ]
 
 
 def _task(factory: str, **facts: Any) -> TaskSpec:
     return TaskSpec(
-        **{"rows": ("preference",), "loss_scope": "sample", **facts},
+        **{
+            "rows": ("preference",),
+            "loss_scope": "sample",
+            "options": Ref(f"swift_plugin_preference.options:{factory.partition(':')[2]}Options"),
+            **facts,
+        },
         factory=Ref(f"swift_plugin_preference.{factory}"),
-        options=Ref(f"swift_plugin_preference.options:{factory.partition(':')[2]}Options"),
         trainer=Ref("swift_train.job:train"),
         inspector=Ref("swift_train.inspection:Inspector"),
     )

@@ -20,6 +20,8 @@ class Ratios:
     Attributes:
         chosen, rejected: log-probability ratios.
         chosen_length, rejected_length: supervised tokens of the answers.
+        chosen_reference, rejected_reference: log-probabilities by the reference.
+        chosen_aligned, rejected_aligned: for losses that compare the sorted answers of a step, the log-ratios that these are compared with.
         nll: negative log-likelihood per token of the chosen answers.
         beta: strength of the constraint to the reference.
         smoothing: probability that the labels of a pair are swapped.
@@ -30,6 +32,10 @@ class Ratios:
     rejected: Tensor
     chosen_length: Tensor
     rejected_length: Tensor
+    chosen_reference: Tensor
+    rejected_reference: Tensor
+    chosen_aligned: Tensor
+    rejected_aligned: Tensor
     nll: Tensor
     beta: float
     smoothing: float
@@ -86,6 +92,24 @@ def _discopop(ratios: Ratios) -> Tensor:
     return -logsigmoid(ratios.margin) * (1 - share) + torch.exp(-ratios.margin) * share
 
 
+def _smoothed(difference: Tensor, ratios: Ratios) -> Tensor:
+    scaled = ratios.beta * difference
+    return -(1 - ratios.smoothing) * logsigmoid(scaled) - ratios.smoothing * logsigmoid(-scaled)
+
+
+def _aot(ratios: Ratios) -> Tensor:
+    """AOT on pairs: sorted differences of the policy against sorted ones of the reference, Melnyk et al. 2024, arXiv:2406.05882."""
+    policy = ratios.chosen - ratios.rejected + ratios.chosen_reference - ratios.rejected_reference
+    return _smoothed(policy - ratios.chosen_aligned, ratios)
+
+
+def _aot_unpaired(ratios: Ratios) -> Tensor:
+    """AOT on answers: sorted ratios of the chosen against those of the rejected. Each answer has its gradient, the value counts once."""
+    chosen = _smoothed(ratios.chosen - ratios.chosen_aligned, ratios)
+    rejected = _smoothed(ratios.rejected_aligned - ratios.rejected, ratios)
+    return chosen + rejected - rejected.detach()
+
+
 LOSSES: Mapping[str, Callable[[Ratios], Tensor]] = {
     "sigmoid": _sigmoid,
     "hinge": lambda ratios: relu(1 - ratios.margin),  # SLiC, Zhao et al. 2023, arXiv:2305.10425
@@ -99,5 +123,7 @@ LOSSES: Mapping[str, Callable[[Ratios], Tensor]] = {
     "apo_down": lambda ratios: torch.sigmoid(ratios.beta * ratios.chosen) + 1 - torch.sigmoid(ratios.margin),  # equation 8 of APO
     "discopop": _discopop,
     "sft": lambda ratios: ratios.nll,
+    "aot": _aot,
+    "aot_unpaired": _aot_unpaired,
     "sigmoid_norm": lambda ratios: -logsigmoid(ratios.beta * ratios.mean_margin),
 }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
+from pydantic import model_validator
 from swift_train.options import TRUNCATIONS, ScoreOptions, SupervisedOptions
 
 from swift_core.options import option
 
 DpoLoss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop", "sft",
-    "sigmoid_norm",
+    "sigmoid_norm", "aot", "aot_unpaired",
 ]  # fmt: skip
 
 
@@ -40,6 +41,14 @@ class DpoOptions(ReferenceOptions):
     discopop_tau: float = option(0.05, "Temperature of the loss discopop.", gt=0)
     rpo_alpha: float = option(0.0, "Weight of the negative log-likelihood of the chosen answer, added to the loss (RPO).", ge=0)
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.loss_weights and len(self.loss_weights) != len(self.loss_type):
+            raise ValueError(f"{len(self.loss_weights)} loss_weights for {len(self.loss_type)} losses in loss_type")
+        if len({"aot", "aot_unpaired"} & {*self.loss_type}) > 1:
+            raise ValueError("aot and aot_unpaired sort the answers of a step in two ways: use one of them")
+        return self
+
 
 class KtoOptions(ReferenceOptions):
     """Options of `swift kto`."""
@@ -62,6 +71,15 @@ class CpoOptions(PairOptions):
     cpo_alpha: float = option(1.0, "Weight of the negative log-likelihood of the chosen answer.", ge=0)
     simpo_gamma: float = option(0.5, "Target reward margin of the loss simpo.", ge=0)
     label_smoothing: float = option(0.0, "Probability that the labels of a pair are swapped.", ge=0, lt=0.5)
+
+
+class SimpoOptions(CpoOptions):
+    """Options of `swift simpo`: those of `cpo`, with the defaults of SimPO."""
+
+    loss_type: Literal["sigmoid", "hinge", "ipo", "simpo"] = option("simpo", "Loss of a pair.")
+    beta: float = option(2.0, "Factor of the mean log-probabilities in the loss.", gt=0)
+    cpo_alpha: float = option(0.0, "Weight of the negative log-likelihood of the chosen answer.", ge=0)
+    simpo_gamma: float = option(1.0, "Target reward margin of the loss.", ge=0)
 
 
 class RmOptions(ScoreOptions):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_serve import keyed_launch
-from swift_serve.backend_mixins import AdapterRoutes
+from swift_serve.backend_mixins import AdapterRoutes, WeightRoute
 from swift_serve.engine_flags import arguments
 from swift_serve.head_tasks import answer_kind
 from swift_serve.roles import Command, Serving
@@ -39,7 +39,7 @@ FLAGS = {
 LORA_FLAGS = {"max_lora_rank": "--max-lora-rank", "max_loras": "--max-loras-per-batch", "max_cpu_loras": "--max-loaded-loras"}
 
 
-class SglangBackend(AdapterRoutes):
+class SglangBackend(AdapterRoutes, WeightRoute):
     """SGLang's OpenAI-compatible server. It serves adapters as `MODEL:ADAPTER`, and answers any other model name with the base."""
 
     load_route = "../load_lora_adapter"

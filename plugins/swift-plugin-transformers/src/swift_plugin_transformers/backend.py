@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from swift_serve.backend_mixins import WeightRoute
 from swift_serve.client import Client
 from swift_serve.roles import Command, Serving
 
@@ -14,7 +15,7 @@ from swift_plugin_transformers.serve_options import ServeOptions
 KEY_VARIABLE = "SWIFT_API_KEY"
 
 
-class TransformersBackend:
+class TransformersBackend(WeightRoute):
     """The embedded server: needs no package that training does not need."""
 
     def __init__(self, options: ServeOptions | None = None) -> None:
@@ -24,16 +25,17 @@ class TransformersBackend:
         """Return the command `python -m swift_plugin_transformers.serving …`. The server downloads nothing.
 
         Raises:
-            UsageError: only one of --runtime-adapters and --adapter-folder is set.
+            UsageError: folders are set, and adapters and weights may not be changed, or the other way round.
         """
-        if serving.runtime_adapters and not self._options.adapter_folder:
+        changes = serving.runtime_adapters or serving.runtime_weights
+        if changes and not self._options.adapter_folder:
             hint = "Name the folders, for example --adapter-folder runs."
-            raise UsageError(
-                "--runtime-adapters requires folders from which adapters may be loaded", code="MODEL-003", where="adapter_folder", hint=hint
-            )
-        if self._options.adapter_folder and not serving.runtime_adapters:
-            hint = "Add --runtime-adapters, or remove --adapter-folder."
-            raise UsageError("--adapter-folder requires --runtime-adapters", code="MODEL-004", where="adapter_folder", hint=hint)
+            message = "--runtime-adapters and --runtime-weights require folders from which they may be loaded"
+            raise UsageError(message, code="MODEL-003", where="adapter_folder", hint=hint)
+        if self._options.adapter_folder and not changes:
+            hint = "Add --runtime-adapters or --runtime-weights, or remove --adapter-folder."
+            message = "--adapter-folder requires --runtime-adapters or --runtime-weights"
+            raise UsageError(message, code="MODEL-004", where="adapter_folder", hint=hint)
         named = [argument for alias, path in serving.adapters.items() for argument in ("--adapter", f"{alias}={path}")]
         place = ("--host", serving.host, "--port", str(serving.port), "--name", serving.name)
         return Command(
@@ -46,6 +48,8 @@ class TransformersBackend:
                 *named,
                 *(("--hash", serving.hash) if serving.hash else ()),
                 *(("--allow-other-base",) if serving.allow_other_base else ()),
+                *(("--runtime-adapters",) if serving.runtime_adapters else ()),
+                *(("--runtime-weights",) if serving.runtime_weights else ()),
                 *(("--trust-remote-code",) if serving.trust_remote_code else ()),
                 "--options",
                 self._options.model_dump_json(),

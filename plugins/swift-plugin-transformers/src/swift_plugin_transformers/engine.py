@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from swift_http import Piece, Sampling, Token
 from swift_http.engine import OPTIONAL_FIELDS
@@ -60,6 +61,23 @@ class EmbeddedEngine(ServedEngine):
             return list(normalize(self.worker.hidden_states(list(prompt), model).float().mean(0), dim=0).tolist())
 
         return await asyncio.wrap_future(self.worker.run(work))
+
+    async def update_weights(self, folder: Path) -> None:
+        """Replace the weights of the base model, between two steps of the worker, and drop the cached prefixes.
+
+        Raises:
+            UsageError: the checkpoint does not fit, there are adapters on these weights, or requests are active.
+        """
+
+        def work() -> None:
+            if self.worker.is_using(self._served.name):
+                raise UsageError(
+                    "the model has active requests", code="SERVE-095", where="model_path", hint="Try again when they are done."
+                )
+            self._served.replace_weights(folder)
+            self.worker.evict(self._served.name)
+
+        await asyncio.wrap_future(self.worker.run(work))
 
     async def _submit(self, prompt: Sequence[int], sampling: Sampling, model: str, score: int | None) -> AsyncIterator[Piece]:
         loop = asyncio.get_running_loop()

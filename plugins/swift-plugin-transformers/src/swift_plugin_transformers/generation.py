@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from swift_http import Piece, Sampling
 from swift_train.adapters import inner_model
+from swift_train.build import load_checkpoint
 from swift_train.media.processor import media_processor
 from swift_train.processors import tokenizer_of
 from swift_train.roles import Loaded, SwitchingTuner
@@ -146,6 +148,25 @@ class ServedModel:
         """Remove an adapter from the model."""
         if self.tuner:
             self.model = self.tuner.drop(self.model, self.adapters.pop(name))
+
+    @torch.inference_mode()
+    def replace_weights(self, folder: Path) -> None:
+        """Copy the weights of a checkpoint into the model.
+
+        Raises:
+            UsageError: its tensors have other names, shapes or types, or adapters are served on the present weights.
+        """
+        if self.adapters:
+            raise UsageError("adapters are served on the present weights", code="MODEL-049", where="model_path", hint="Unload them first.")
+        dtype = str(self.unwrapped.dtype).removeprefix("torch.")
+        loaded = load_checkpoint(folder, device="cpu", dtype=dtype, hash=self.base.hash)
+        given, own = inner_model(loaded.model).state_dict(), self.unwrapped.state_dict()
+        facts = [{name: (value.shape, value.dtype) for name, value in state.items()} for state in (given, own)]
+        if facts[0] != facts[1]:
+            hint = "Serve a checkpoint of the same architecture, size and data type."
+            raise UsageError("the checkpoint does not fit the served model", code="MODEL-050", where="model_path", hint=hint)
+        for name, value in own.items():
+            value.copy_(given[name])
 
     def check_prompt(self, prompt: Sequence[int]) -> None:
         """Check that all token ids of a prompt are in the vocabulary.

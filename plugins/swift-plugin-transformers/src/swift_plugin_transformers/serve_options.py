@@ -25,7 +25,9 @@ class ServeOptions(Options):
     cors_origin: list[str] = option(
         list, "Origins of web pages that may read responses (CORS): https://HOST:PORT, or *.", also=("allowed_origins",)
     )
-    adapter_folder: list[str] = option(list, "Folders below which adapters may be loaded at runtime, with --runtime-adapters.")
+    adapter_folder: list[str] = option(
+        list, "Folders below which adapters and weights may be loaded at runtime, with --runtime-adapters and --runtime-weights."
+    )
     max_logprobs: int = option(20, "Maximum number of log-probabilities per token that a request may ask for.", ge=0)
     logprobs_mode: Literal["raw_logprobs", "processed_logprobs"] = option(
         "raw_logprobs",

@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hash=parsed.hash,
             allow_other_base=parsed.allow_other_base,
         )
-        app = _app(engine, key, options, Path(parsed.checkpoint))
+        app = _app(engine, key, options, parsed)
         try:
             run(app, bound, ready=lambda url: _write(sys.stdout, event="ready", url=url, models=engine.models))
         finally:
@@ -157,17 +157,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _app(engine: EmbeddedEngine | EmbeddedHeadEngine, key: str | None, options: ServeOptions, checkpoint: Path) -> FastAPI:
+def _app(engine: EmbeddedEngine | EmbeddedHeadEngine, key: str | None, options: ServeOptions, parsed: argparse.Namespace) -> FastAPI:
     from swift_plugin_transformers.engine import EmbeddedEngine
 
     limits = Limits(max_requests=options.queue, timeout=options.timeout, max_logprobs=options.max_logprobs)
     folders, origins = [Path(folder) for folder in options.adapter_folder], options.cors_origin
+    adapters, weights = folders if parsed.runtime_adapters else [], folders if parsed.runtime_weights else []
     if not isinstance(engine, EmbeddedEngine):
-        return create_head_app(engine, api_key=key, limits=limits, adapter_folders=folders, origins=origins)
+        return create_head_app(engine, api_key=key, limits=limits, adapter_folders=adapters, origins=origins)
     if engine.media_kinds:
         limits = replace(limits, max_body_bytes=_MEDIA_BODY)
-    parser = tool_parser(checkpoint)
-    return create_app(engine, api_key=key, limits=limits, tool_parser=parser, adapter_folders=folders, origins=origins)
+    return create_app(
+        engine, api_key=key, limits=limits, tool_parser=tool_parser(Path(parsed.checkpoint)), adapter_folders=adapters,
+        weight_folders=weights, origins=origins,
+    )  # fmt: skip
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -182,6 +185,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--hash", default="", help="content hash of the checkpoint, which adapters are checked against")
     parser.add_argument("--allow-other-base", action="store_true", help="accept adapters that were trained on another base model")
     parser.add_argument("--trust-remote-code", action="store_true", help="run Python code from the checkpoint")
+    parser.add_argument("--runtime-adapters", action="store_true", help="add and remove adapters on request")
+    parser.add_argument("--runtime-weights", action="store_true", help="replace all weights on request")
     parser.add_argument("--options", default="{}", help="ServeOptions as JSON")
     return parser.parse_args(arguments)
 

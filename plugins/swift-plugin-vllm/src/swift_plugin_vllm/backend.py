@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_serve.backend_mixins import AdapterRoutes
+from swift_serve.backend_mixins import AdapterRoutes, DevelopmentWeightRoutes
 from swift_serve.engine_flags import arguments
 from swift_serve.roles import Command, Serving
 
@@ -34,12 +34,13 @@ FLAGS = {
     "tool_call_parser": "--tool-call-parser",
     "reasoning_parser": "--reasoning-parser",
     "max_logprobs": "--max-logprobs",
+    "logprobs_mode": "--logprobs-mode",
 }
 GENERATION = ("max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty")  # defaults of requests
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM's --max-lora-rank accepts
 
 
-class VllmBackend(AdapterRoutes):
+class VllmBackend(AdapterRoutes, DevelopmentWeightRoutes):
     """vLLM's OpenAI-compatible server."""
 
     def __init__(self, options: VllmOptions) -> None:
@@ -108,6 +109,8 @@ class VllmBackend(AdapterRoutes):
             environment["VLLM_API_KEY"] = serving.api_key
         if serving.runtime_adapters:
             environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+        if serving.runtime_weights:
+            environment["VLLM_SERVER_DEV_MODE"] = "1"
         if self._options.cpu_kv_cache_gib:
             environment["VLLM_CPU_KVCACHE_SPACE"] = str(self._options.cpu_kv_cache_gib)
         if self._options.cpu_threads:

@@ -74,6 +74,11 @@ class VllmOptions(Options):
     reasoning_parser: str = option(
         "", "Parser that separates reasoning from the answer: qwen3, deepseek_r1, …", also=("vllm_reasoning_parser",)
     )
+    logprobs_mode: Literal["raw_logprobs", "processed_logprobs"] | None = option(
+        None,
+        "Log-probabilities that are returned: of the model (raw_logprobs, the default), or of the distribution that tokens are sampled "
+        "from, after temperature, penalties and truncation (processed_logprobs).",
+    )
     max_logprobs: int | None = option(
         None, "Maximum number of log-probabilities per token that a request may ask for; -1: no limit.", ge=-1, also=("vllm_max_logprobs",)
     )

@@ -40,6 +40,7 @@ def make_feed(
     measure: Callable[[Generation], Mapping[str, float]],
     *,
     score: Score | None = None,
+    evaluated: Callable[[Generation], RolloutSamples] | None = None,
 ) -> AbstractContextManager[StepSampler]:
     """Return the sampler of a run whose answers are sampled.
 
@@ -50,6 +51,7 @@ def make_feed(
         build: makes the samples of each step of a generation.
         measure: returns the metrics of a generation, the most important one first.
         score: scores groups of answers, for a task without rewards.
+        evaluated: returns the answers to the held-out prompts as rows, if their loss is a metric.
 
     Raises:
         UsageError: a step is no whole number of groups; a prompt with its answer does not fit into the context; the server does not fit.
@@ -87,7 +89,7 @@ def make_feed(
     return RolloutFeed(
         session, groups, Policy(session, server, rollout, earlier), build=lambda generation: list(build(generation)), measure=measure,
         steps=steps, iterations=options.num_iterations, ahead=rollout.ahead, last=ceil(total / length) - 1,
-        epoch=order.steps_per_epoch * length, evaluation=evaluation, earlier=earlier, held=samplers.processes,
+        epoch=order.steps_per_epoch * length, evaluation=evaluation, evaluated=evaluated, earlier=earlier, held=samplers.processes,
     )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class Engine:
 
     def _processes(self, ids: Sequence[int], model: str) -> bool:
         """Return whether log-probabilities depend on the temperature."""
-        body = self._request(ids, model, 1) | {"logprobs": 1, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "seed": 0}
+        body = self._request(ids, model, 1) | {"logprobs": 1, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "seed": 0}
         tops = []
         for temperature in (1.0, 0.5):
             (choice,) = self._post({**body, "temperature": temperature})
@@ -92,7 +92,8 @@ class Engine:
         return {
             "model": model, "prompt": list(ids), "max_tokens": max_tokens or options.max_completion_length,
             "temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k, "min_p": options.min_p,
-            "repetition_penalty": 1.0, "logprobs": 0, "return_token_ids": True,
+            "repetition_penalty": options.repetition_penalty, "logprobs": 0, "return_token_ids": True,
+            **({"stop": options.stop} if options.stop else {}),
         }  # fmt: skip
 
     def _post(self, body: dict[str, Any]) -> list[dict[str, Any]]:

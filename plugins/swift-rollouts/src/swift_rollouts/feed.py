@@ -52,17 +52,18 @@ class RolloutFeed:
         ahead: generations that are sampled ahead.
         last: number of the last generation.
         epoch: steps of an epoch.
+        evaluated: returns the answers to the held-out prompts as rows, if their loss is a metric; None: it is not.
         earlier: run folders that this run resumes, newest first.
         held: is entered with the feed, by the writer.
     """
 
     def __init__(
         self, session: Session, sampler: GroupSampler, policy: Policy, *, build: Build, measure: Measure, steps: int, iterations: int,
-        ahead: int, last: int, epoch: int, evaluation: GroupSampler | None = None, earlier: Sequence[Path] = (),
-        held: Sequence[AbstractContextManager[Any]] = (),
+        ahead: int, last: int, epoch: int, evaluation: GroupSampler | None = None, evaluated: Callable[[Generation], RolloutSamples] | None,
+        earlier: Sequence[Path] = (), held: Sequence[AbstractContextManager[Any]] = (),
     ) -> None:  # fmt: skip
         self._session, self._sampler, self._evaluation, self._policy = session, sampler, evaluation, policy
-        self._build, self._measure = build, measure
+        self._build, self._measure, self._evaluated = build, measure, evaluated
         self._steps, self._length, self._ahead, self._last = steps, steps * iterations, ahead, last
         self._earlier, self._held = list(earlier), list(held)
         self.steps_per_epoch: int | None = epoch
@@ -101,14 +102,15 @@ class RolloutFeed:
         """Return the metrics of the generation."""
         return self._ready[2]
 
-    def evaluate(self, step: int) -> Mapping[str, float]:
-        """Sample answers to the held-out prompts with the present weights, and return their metrics."""
+    def evaluate(self, step: int) -> tuple[Mapping[str, float], RolloutSamples | None]:
+        """Sample answers to the held-out prompts with the present weights, and return their metrics, and them if a loss is needed."""
         assert self._evaluation is not None
         number, place = divmod(step, self._length)
         try:
             self._begin(self._evaluation, step, Version(number, step if place else 0))
-            found = self._measure(self._sampled(self._evaluation, step))
-            return {name: value for name, value in found.items() if name not in _OF_TRAINING}
+            generation = self._sampled(self._evaluation, step)
+            found = {name: value for name, value in self._measure(generation).items() if name not in _OF_TRAINING}
+            return found, self._evaluated(generation) if self._evaluated else None
         except SwiftError as error:
             raise Interrupted(error) from error
 

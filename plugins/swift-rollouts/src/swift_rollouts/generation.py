@@ -34,6 +34,7 @@ class Answer:
         teacher: log-probability of each token, according to a teacher.
         turns: the messages after the prompt, if a scheduler or tools may reply.
         environment: sum of the rewards that the scheduler gave; None: it gave none.
+        given: whether it is the row's own answer, which no engine has sampled.
     """
 
     ids: list[int]
@@ -45,6 +46,7 @@ class Answer:
     teacher: list[float] = field(default_factory=list)
     turns: list[dict[str, Any]] = field(default_factory=list)
     environment: float | None = None
+    given: bool = False
 
     @property
     def sampled(self) -> int:

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 from swift_train.options import TRUNCATIONS, ChatOptions
 
 from swift_core.options import Options, Several, option
+from swift_rollouts.engine_options import Rollout
 
 Scale = Literal["group", "batch", "none"]
 Estimator = Literal["grpo", "rloo", "reinforce_plus_plus"]
-
-
-class Rollout(Options):
-    """The engine that samples the answers."""
-
-    name: str = option(
-        "transformers", "Serving backend that is started for the run (transformers, vllm, …), or URL of a running server, ending in /v1."
-    )
-    options: dict[str, Any] = option(dict, 'Options of the backend, as JSON: {"device": "cuda:1", "gpu_memory_utilization": 0.8}.')
-    model: str = option("", "Name of the model on a running server; default: its first model.")
-    folder: str = option(
-        "", "Folder for the weights that the engine reads, shared with a server on another machine; default: policies in the run folder."
-    )
-    ahead: int = option(
-        0, "Sample this many batches of answers ahead, with older weights, while the model is trained (asynchronous rollouts).", ge=0
-    )
-    concurrency: int = option(16, "Maximum prompts that are answered at the same time.", ge=1)
-    api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the API key of a running server.")
-
-    @property
-    def is_url(self) -> bool:
-        """Whether a running server is used."""
-        return "://" in self.name
 
 
 class CodeOptions(Options):
@@ -68,9 +46,12 @@ class RolloutOptions(CodeOptions, ChatOptions):
     top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
     top_k: int = option(-1, "Sample from the k most likely tokens; -1: from all.", ge=-1, values={"0": -1})
     min_p: float = option(0.0, "Minimum probability of a token relative to the most likely one.", ge=0, le=1)
+    repetition_penalty: float = option(1.0, "Divide the logits of tokens that occurred already by this number.", gt=0)
+    stop: list[str] = option(list, "Strings that end an answer.", also=("stop_words",))
     steps_per_generation: int | None = option(
         None,
-        "Micro-batches of answers that are sampled at once, a multiple of gradient_accumulation_steps; default: those of one step.",
+        "Micro-batches of answers that are sampled at once, a multiple of gradient_accumulation_steps; default: those of one step, which a "
+        "divisor of it means too, since the weights do not change within a step.",
         ge=1,
     )
     num_iterations: int = option(1, "Number of passes over each batch of sampled answers.", ge=1)
@@ -87,19 +68,25 @@ class RolloutOptions(CodeOptions, ChatOptions):
         return Rollout(name=self.rollout) if isinstance(self.rollout, str) else self.rollout
 
     @property
+    def sampled_share(self) -> float:
+        """Share of the prompts whose answers are sampled; the others take the answers of their rows."""
+        return 1.0
+
+    @property
     def truncated(self) -> bool:
-        """Whether answers are sampled from a part of the distribution."""
-        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
+        """Whether answers are sampled from another distribution than that of the model at the temperature."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0 or self.repetition_penalty != 1
 
     @property
     def steps_at_once(self) -> int:
         """Optimizer steps whose answers are sampled at once."""
-        return (self.steps_per_generation or self.gradient_accumulation_steps) // self.gradient_accumulation_steps
+        return max(1, (self.steps_per_generation or 1) // self.gradient_accumulation_steps)
 
     @model_validator(mode="after")
     def _whole_steps(self) -> Self:
-        if (self.steps_per_generation or self.gradient_accumulation_steps) % self.gradient_accumulation_steps:
-            raise ValueError("steps_per_generation must be a multiple of gradient_accumulation_steps")
+        given, step = self.steps_per_generation or 1, self.gradient_accumulation_steps
+        if given % step and step % given:
+            raise ValueError("steps_per_generation must be a multiple or a divisor of gradient_accumulation_steps")
         if self.packing:
             raise ValueError("packing is not for rows that are sampled: rows share a forward pass anyway, up to micro_tokens")
         return self

@@ -1,13 +1,20 @@
-"""The verb that samples answers, sample, and the report section of rollouts."""
+"""The verbs sample and rollout, and the report section of rollouts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from swift_serve.plugin import SERVE
+
 from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
+
+_BESIDE = "schedulers, rewards and templates run beside the training: give it to swift grpo"
+_OF_THE_TRAINING = ("multi_turn_scheduler", "max_turns", "external_plugins", "use_gym_env", "gym_env", "enable_thinking", "max_length")
 
 
 @hookimpl
 def swift_verbs() -> list[VerbSpec]:
-    """Return sample."""
+    """Return sample and rollout."""
     return [
         VerbSpec(
             name="sample",
@@ -21,7 +28,18 @@ def swift_verbs() -> list[VerbSpec]:
             prepare=(Ref("swift_data.resolving:prepare"), Ref("swift_rollouts.sample:prepare")),
             carry_out=Ref("swift_serve.temporary_server:carry_out"),
             spellings={"infer_backend": "backend", "sampler_engine": "backend"},
-        )
+        ),
+        replace(
+            SERVE,
+            name="rollout",
+            summary="Serve a model for online training, which changes its adapters or weights",
+            also=(),
+            options=Ref("swift_rollouts.serve_options:RolloutServeOptions"),
+            parts={"backend": "vllm"},
+            prepare=(Ref("swift_rollouts.serving:prepare"),),
+            ignored={**SERVE.ignored, **dict.fromkeys(_OF_THE_TRAINING, _BESIDE)},
+            unsupported={name: hint for name, hint in SERVE.unsupported.items() if name not in _OF_THE_TRAINING},
+        ),
     ]
 
 

@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_serve.backend_mixins import AdapterRoutes
+from swift_serve.client import Refused
 from swift_serve.roles import ReloadingBackend
 from swift_train.checkpoints import run_on_all_ranks
 
 from swift_core.contract import BackendSpec, SwiftError, UsageError
 from swift_core.plugins import registry
+from swift_rollouts.running import RunningServer
 
 if TYPE_CHECKING:
     from swift_serve.roles import Backend
     from swift_train.online import Session
 
     from swift_core.contract import Server
-    from swift_rollouts.options import Rollout
+    from swift_rollouts.engine_options import Rollout
 
 FOLDER = "policies"  # in the run folder
 
@@ -58,9 +59,10 @@ class Policy:
         self._earlier = [folder / FOLDER for folder in earlier]
         self._prefix = f"swift-{secrets.token_hex(3)}"
         self._adapter = session.trainer.adapter
-        self._published: dict[Version, str] = {} if self._adapter else {Version(0): server.models[0]}
+        known = {} if self._adapter or rollout.is_url else {Version(0): server.models[0]}
+        self._published: dict[Version, str] = known
         choice = session.run.parts.get("backend")
-        self._backend: Backend | AdapterRoutes = choice.build() if choice else AdapterRoutes()
+        self._backend: Backend | RunningServer = choice.build() if choice else RunningServer()
         self._spec = registry().spec(choice, BackendSpec) if choice else None
 
     def publish(self, version: Version) -> str:
@@ -115,13 +117,19 @@ class Policy:
                 return
             if self._adapter:
                 self._backend.add_adapter(self._server, name, folder.resolve())
-            elif isinstance(self._backend, ReloadingBackend):
-                self._backend.reload(self._server, folder.resolve())
             else:
-                hint = "Train an adapter (--tuner lora), or choose another --rollout."
-                raise UsageError("the rollout engine can't load other weights while it runs", code="RL-006", where="rollout", hint=hint)
+                self._reload(folder.resolve())
 
         run_on_all_ranks(session.strategy, folder, load)
         if not self._adapter:
             return self._server.models[0]
         return self._spec.adapter_model(self._server.models[0], name) if self._spec else name
+
+    def _reload(self, folder: Path) -> None:
+        assert isinstance(self._backend, ReloadingBackend | RunningServer)  # checked before the run
+        try:
+            self._backend.reload(self._server, folder)
+        except Refused as refused:
+            message = f"the rollout engine does not load other weights: {refused.message}"
+            hint = "Start it with --runtime-weights and, for the embedded server, --adapter-folder; or train an adapter (--tuner lora)."
+            raise UsageError(message, code="RL-006", where="rollout", hint=hint) from refused

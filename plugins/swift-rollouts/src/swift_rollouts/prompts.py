@@ -54,9 +54,23 @@ class PromptEncoder(TemplateEncoder):
         """Check nothing: a prompt has no mask."""
 
     def _row(self, raw: RawRow) -> PromptRow:
-        row = normalise(raw, ("prompt",), media_folder=self.media)
-        assert isinstance(row, PromptRow)
+        row, _ = prompt_row(raw, self.media)
         return replace(row, messages=with_default_system(row.messages, self.system))
+
+
+def prompt_row(raw: RawRow, media_folder: Path | None) -> tuple[PromptRow, Mapping[str, Any] | None]:
+    """Return the prompt of a row, and the answer of a conversation that ends with one, which is not part of the prompt.
+
+    Raises:
+        RowError: it is neither a prompt nor a conversation.
+    """
+    row = normalise(raw, ("prompt", "chat"), media_folder=media_folder)
+    if isinstance(row, PromptRow):
+        return row, None
+    assert isinstance(row, ChatRow)
+    extra = {name: raw.data[name] for name in row.unread if name in raw.data}
+    prompt = PromptRow(row.messages[:-1], row.tools, extra, variables=row.variables, unread=row.unread)
+    return prompt, row.messages[-1]
 
 
 def _text_only(messages: Sequence[Mapping[str, Any]]) -> None:
@@ -75,6 +89,7 @@ class PromptFacts:
     fields: Mapping[str, Any]  # other fields of its row
     tools: Sequence[Mapping[str, Any]] | None = None  # those of the row
     variables: Mapping[str, Any] = field(default_factory=dict)  # chat template variables of the row
+    answer: Mapping[str, Any] | None = None  # the row's own answer
 
 
 def prompt_facts(run: Run, prompts: Samples) -> list[PromptFacts]:
@@ -86,7 +101,6 @@ def prompt_facts(run: Run, prompts: Samples) -> list[PromptFacts]:
     for choice in (*run.datasets, *run.validation):
         for raw in raw_rows(choice, data):
             if (place := f"{raw.file}, row {raw.number}") in wanted:
-                row = normalise(raw, ("prompt",), media_folder=media)
-                assert isinstance(row, PromptRow)
-                found[place] = PromptFacts(row.messages, row.extra, row.tools, row.variables)
+                row, answer = prompt_row(raw, media)
+                found[place] = PromptFacts(row.messages, row.extra, row.tools, row.variables, answer)
     return [found[prompts.origin(index)] for index in range(len(prompts))]

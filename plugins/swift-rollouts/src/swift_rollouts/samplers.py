@@ -17,6 +17,7 @@ from swift_train.trainer import options_with_effect
 
 from swift_core.checkpoints import family_of
 from swift_core.system import paths
+from swift_rollouts.given import GivenAnswers
 from swift_rollouts.options import RewardOptions, RolloutOptions
 from swift_rollouts.prompts import prompt_facts
 from swift_rollouts.rewards.process import RewardProcess
@@ -78,7 +79,7 @@ class Samplers:
             rounds: maximum rounds of replacing groups without spread.
         """
         options, more = self.options, dict[str, Any]()
-        facts = prompt_facts(self.session.run, prompts) if self.processes and self.session.strategy.writer else []
+        facts = prompt_facts(self.session.run, prompts) if self.session.strategy.writer else []
         if self.rewards and isinstance(options, RewardOptions):
             names = [choice.name for choice in reward_choices(options.reward_funcs, options.modules)]
             scorer = Scorer(self.rewards, facts, options.reward_weights or [1.0] * len(names))
@@ -89,6 +90,11 @@ class Samplers:
         if self.turns:
             tools = tool_schemas(tool_choices(options.tools, options.modules))
             answers = self._conversations(self.turns, facts, tools).answers
+        if options.sampled_share < 1:
+            answers = GivenAnswers(
+                sampled=answers, share=options.sampled_share, template=self._template(), facts=facts, system=options.system,
+                longest=options.max_completion_length,
+            ).answers  # fmt: skip
         return GroupSampler(
             file=file, chosen=chosen, prompts=prompts, answers=answers, count=count, seed=options.seed,
             concurrency=options.engine.concurrency, digest=_digest(prompts, self.session, options), **more,
@@ -96,11 +102,19 @@ class Samplers:
 
     def _conversations(self, turns: TurnProcess, facts: Any, tools: Sequence[Any]) -> Conversations:
         family = family_of(base_of(self.session.run))
-        template = ChatTemplate(tokenizer_of(self.session.trainer.processor), family.stop_tokens)
         parser = PARSERS[family.tool_parser if family.tool_parser in PARSERS else _PARSER] if tools else None
         return Conversations(
-            engine=self.engine, process=turns, template=template, facts=facts, tools=tools, parser=parser, max_turns=self.options.max_turns
+            engine=self.engine,
+            process=turns,
+            template=self._template(),
+            facts=facts,
+            tools=tools,
+            parser=parser,
+            max_turns=self.options.max_turns,
         )
+
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(tokenizer_of(self.session.trainer.processor), family_of(base_of(self.session.run)).stop_tokens)
 
 
 def make_samplers(session: Session, options: RolloutOptions, engine: Engine, score: Score | None) -> Samplers:

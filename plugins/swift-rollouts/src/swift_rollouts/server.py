@@ -15,7 +15,7 @@ from swift_core.environments import python_for
 from swift_core.options import Invalid
 from swift_core.plugins import registry
 from swift_core.runs import Context, execute_run, running_server
-from swift_rollouts.options import Rollout
+from swift_rollouts.engine_options import Rollout
 from swift_rollouts.policy import FOLDER
 from swift_rollouts.rewards.process import check_rewards
 from swift_rollouts.rewards.reward import reward_choices, reward_names
@@ -49,10 +49,13 @@ def prepare(draft: Draft) -> None:
     if scheduler or tools:
         check_turns(scheduler, tools, float(options["turn_timeout"]))
     adapter = draft.known.spec(draft.parts["tuner"], TunerSpec).trains == "adapter"
+    if rollout.ahead and not adapter:
+        hint = "Train an adapter (--tuner lora), or leave out --rollout.ahead."
+        raise UsageError(
+            "without an adapter the engine has one version of the weights at a time", code="RL-043", where="rollout.ahead", hint=hint
+        )
     if rollout.is_url:
-        if not adapter:
-            raise _no_reload("a running server")
-        if rollout.options:
+        if rollout.backend_options:
             raise UsageError(
                 "a running server has its own options", code="RL-022", where="rollout.options", hint="Set them where it is started."
             )
@@ -61,13 +64,19 @@ def prepare(draft: Draft) -> None:
     spec = entry.spec
     assert isinstance(spec, BackendSpec)
     if not adapter and not hasattr(Ref(str(spec.factory)).load(), "reload"):
-        raise _no_reload(f"the backend '{rollout.name}'")
+        able = ", ".join(each.name for each in draft.known.all(BackendSpec) if hasattr(Ref(str(each.factory)).load(), "reload"))
+        hint = f"Train an adapter (--tuner lora), or choose a backend that can: {able}."
+        raise UsageError(
+            f"the backend '{rollout.name}' can't replace all of its weights while it runs", code="RL-032", where="tuner", hint=hint
+        )
     if adapter and not spec.runtime_adapters:
         able = ", ".join(each.name for each in draft.known.all(BackendSpec) if each.runtime_adapters)
         message = f"the backend '{rollout.name}' can't change adapters while it runs"
         raise UsageError(message, code="RL-023", where="rollout", hint=f"Backends that can: {able}.")
-    values = dict(rollout.options)
+    values = rollout.backend_options
     known = Ref(str(spec.options)).load().model_fields if spec.options else {}
+    if adapter and "max_lora_rank" in known and (rank := draft.parts["tuner"].options.get("rank")):
+        values.setdefault("max_lora_rank", rank)
     if "logprobs_mode" in known:
         values.setdefault("logprobs_mode", "processed_logprobs")
     try:
@@ -77,12 +86,6 @@ def prepare(draft: Draft) -> None:
     if spec.isolated:
         choice = replace(choice, python=python_for(entry, draft.options.get("envs", {})))
     draft.parts["backend"] = choice
-
-
-def _no_reload(what: str) -> UsageError:
-    return UsageError(
-        f"{what} can't replace all of its weights while it runs", code="RL-032", where="tuner", hint="Train an adapter: --tuner lora."
-    )
 
 
 def _check_rewards(options: Mapping[str, Any]) -> None:
@@ -97,7 +100,7 @@ def carry_out(run: Run, context: Context) -> RunResult:
     """Carry out a run with its engine (`TaskSpec.carry_out`): a running server, or one that is started for it."""
     rollout = rollout_of(run.part("task").options)
     if rollout.is_url:
-        return execute_run(replace(run, server=Server(rollout.name, (rollout.model,) if rollout.model else ())), context)
+        return execute_run(replace(run, server=Server(rollout.url, (rollout.model,) if rollout.model else ())), context)
     folder = context.make_folder(run)
     backend = _with_folder(run.part("backend"), rollout.folder or str((folder / FOLDER).resolve()))
     run = replace(run, parts={**run.parts, "backend": backend})
@@ -111,7 +114,8 @@ def serve_run(run: Run) -> Run:
 
     adapter = registry().spec(run.part("tuner"), TunerSpec).trains == "adapter"
     shared = {key: run.options[key] for key in _SHARED if key in run.options}
-    values = {**shared, "model": run.model.reference if run.model else "", "port": 0, "runtime_adapters": adapter, "parity": "warn"}
+    values = {**shared, "model": run.model.reference if run.model else "", "port": 0, "parity": "warn"}
+    values |= {"runtime_adapters": adapter, "runtime_weights": not adapter}
     options = ServeOptions.checked(values).model_dump(mode="json")
     options["trust_remote_code"] = run.options["trust_remote_code"]
     parts = {"backend": run.part("backend")}

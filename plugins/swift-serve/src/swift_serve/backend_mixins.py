@@ -65,3 +65,26 @@ class AdapterRoutes:
     def drop_adapter(self, server: Server, name: str) -> None:
         """Unload an adapter from the running server; raises the errors of `add_adapter`."""
         Client(server).command(self.unload_route, {"lora_name": name})
+
+
+class WeightRoute:
+    """Mixin of a backend whose server replaces all weights with SGLang's route (`swift_serve.roles.ReloadingBackend`)."""
+
+    def reload(self, server: Server, checkpoint: Path) -> None:
+        """Replace the weights of the base model, from a folder that the server can read; cached prefixes are dropped.
+
+        Raises:
+            UsageError: the server does not allow it, or refuses this checkpoint.
+            SwiftError: the connection was refused, or the server failed.
+        """
+        Client(server).command("../update_weights_from_disk", {"model_path": str(checkpoint), "flush_cache": True})
+
+
+class DevelopmentWeightRoutes:
+    """Mixin of a backend whose server replaces all weights with vLLM's routes for development (VLLM_SERVER_DEV_MODE=1)."""
+
+    def reload(self, server: Server, checkpoint: Path) -> None:
+        """Replace the weights of the base model; arguments and errors as in `WeightRoute.reload`."""
+        client = Client(server)
+        client.command("../collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(checkpoint)}})
+        client.command("../reset_prefix_cache", {})

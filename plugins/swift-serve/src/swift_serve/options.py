@@ -46,6 +46,10 @@ class ServeOptions(ParityOptions):
         False,
         "Allow adapters to be added and removed while the server runs. Anyone with the API key can then load folders of this machine.",
     )
+    runtime_weights: bool = option(
+        False,
+        "Allow all weights to be replaced while the server runs, as online training does. Anyone with the API key can then replace them.",
+    )
     startup_timeout: float = option(600.0, "Maximum start-up time of the engine, in seconds.", gt=0)
     require_signature: str = option(
         "", "Public key (PEM): serve only a checkpoint, and adapters, that its owner signed (swift sign).", affects_result=False

@@ -26,7 +26,7 @@ class Serving:
     `name` is the model name that clients send, `adapters` maps further names to folders; `python` is the interpreter that has the engine;
     `hash` is the checkpoint's content hash if it is known; `allow_other_base`: accept adapters that were trained on another base model;
     `trust_remote_code`: the user trusts the Python code of this repository at this revision; `runtime_adapters`: allow adapters to be
-    added and removed while the engine runs.
+    added and removed while the engine runs; `runtime_weights`: allow all weights to be replaced.
     """
 
     checkpoint: Path  # the folder of the base model
@@ -38,6 +38,7 @@ class Serving:
     python: str
     trust_remote_code: bool = False
     runtime_adapters: bool = False
+    runtime_weights: bool = False
     hash: str = ""
     allow_other_base: bool = False
 

@@ -52,6 +52,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         python=run.part("backend").python or sys.executable,
         trust_remote_code=bool(options["trust_remote_code"]),
         runtime_adapters=bool(options["runtime_adapters"]),
+        runtime_weights=bool(options["runtime_weights"]),
         hash=run.model.hash,
         allow_other_base=bool(options["allow_other_base"]),
     )

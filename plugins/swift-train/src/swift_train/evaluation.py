@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from swift_train.online import EvaluatingSampler
@@ -22,10 +23,15 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the metrics of the held-out rows, the most important one first; none if a stop request interrupted it. Collective.
 
-    That is the mean loss and the task's metrics; for a sampler that evaluates itself, what it measures after step `step`.
+    That is the mean loss and the task's metrics; for a sampler that evaluates itself, what it measures after step `step`, and the loss of
+    the rows that it names.
     """
+    measured: Mapping[str, float] = {}
     if isinstance(sampler, EvaluatingSampler):
-        return dict(sampler.evaluate(step))
+        measured, rows_of_sampler = sampler.evaluate(step)
+        if rows_of_sampler is None:
+            return dict(measured)
+        held = rows_of_sampler
     total, done, count = 0.0, 0, task.count(held, range(len(held)))
     for rows, micros in batches.evaluated(held, task.evaluated_together(rows_per_step(task.options, strategy))):
         if strategy.reduce(float(report.stop_requested), "max"):
@@ -35,4 +41,4 @@ def evaluate(
         total += strategy.accumulate(prepared, task, 1 / count, train=False)
         done += sum(len(micro.rows) for micro in micros) * strategy.data_size
     report.progress("evaluate", len(held), len(held))
-    return {"loss": total, **task.take_metrics(strategy)}
+    return {"loss": total, **task.take_metrics(strategy), **measured}

@@ -75,8 +75,8 @@ class MeasuringSampler(StepSampler, Protocol):
 class EvaluatingSampler(StepSampler, Protocol):
     """A sampler that evaluates the model on the held-out rows, such as prompts whose answers are sampled."""
 
-    def evaluate(self, step: int) -> Mapping[str, float]:
-        """Return the metrics after a step by name, the most important one first; the same on every rank. Collective.
+    def evaluate(self, step: int) -> tuple[Mapping[str, float], Samples | None]:
+        """Return the metrics after a step by name, the most important one first, and rows whose loss is a metric too. Collective.
 
         Raises:
             Interrupted: a stop was requested meanwhile, or the rows could not be evaluated.
