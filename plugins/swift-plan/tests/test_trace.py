@@ -65,6 +65,17 @@ def test_more_never_needs_less(models, tiny_model):
 
 
 LANE = pytest.mark.full("plan")
+
+
+@LANE
+def test_activations_in_main_memory_are_not_counted(models):
+    options = {"tuner": "lora", "gradient_checkpointing": True}
+    kept, moved = (
+        peak(trace(run_of(models, **options, activation_offload=offload), Workload(lengths=(512,)), "float32")) for offload in (False, True)
+    )
+    assert kept > moved
+
+
 MANY = [
     {"tuner": "lora", "lengths": (128,)},
     {"tuner": "lora", "lengths": (64, 32, 100)},

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import bitsandbytes
 import pytest
 import torch
 from swift_plugin_bnb import swift_check
+from swift_plugin_bnb.options import BnbOptions
 from swift_testing.kit import tiny
+from swift_testing.rig import write_tiny_model
 from swift_train import build
+from torch.nn.utils import parametrize
+from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run, Source
+from swift_core.options import Invalid
 from swift_core.plugins.registered import registry
 
 INPUTS = torch.arange(3, 43).reshape(2, 20)
@@ -127,7 +133,9 @@ def test_gradients_are_the_same_after_an_evaluation(tiny_model):
         ({"tuner": "full", "quantizer": {}}, "quantizer", True),
         ({"tuner": "freeze", "quantizer": {}}, "quantizer", True),
         ({"tuner": "hra", "quantizer": {}}, "tuner", True),
-        ({"tuner": "lora", "quantizer": {}, "parallel": "fsdp"}, "parallel", True),
+        ({"tuner": "lora", "quantizer": {"bits": 8}, "parallel": "fsdp"}, "parallel", True),
+        ({"tuner": "qlora", "quantizer": {"experts": True}, "parallel": "fsdp"}, "parallel", True),
+        ({"tuner": "lora", "quantizer": {}, "parallel": "mesh"}, "parallel", True),
         ({"tuner": "qlora", "parallel": "tp"}, "parallel", True),
         ({"tuner": "qlora", "parallel": "zero3"}, "parallel", False),
     ],
@@ -139,7 +147,14 @@ def test_unsupported_combinations(parts, where, fatal, tiny_model):
 
 
 @pytest.mark.parametrize(
-    "parts", [{"tuner": "lora", "parallel": "fsdp"}, {"tuner": "full"}, {"tuner": "qlora", "parallel": "ddp"}, {"quantizer": {}}]
+    "parts",
+    [
+        {"tuner": "lora", "parallel": "fsdp"},
+        {"tuner": "full"},
+        {"tuner": "qlora", "parallel": "ddp"},
+        {"quantizer": {}},
+        {"tuner": "lora", "quantizer": {}, "parallel": "fsdp"},
+    ],
 )
 def test_supported_combinations(parts, tiny_model):
     assert list(swift_check(run_with(tiny_model, **parts))) == []
@@ -159,3 +174,57 @@ def test_the_check_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "quantizer", done.stderr
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory):
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 64,
+        "moe_intermediate_size": 64,
+        "intermediate_size": 64,
+        "head_dim": 16,
+        "vocab_size": 64,
+        "num_hidden_layers": 2,
+    }
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "num_experts": 4, "num_experts_per_tok": 2}
+    folder = write_tiny_model(tmp_path_factory.mktemp("mixture") / "model")
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    (folder / "model.safetensors").unlink()
+    AutoModelForCausalLM.from_config(Qwen3MoeConfig(**{**sizes, **heads, "vocab_size": vocabulary})).save_pretrained(folder)
+    return folder
+
+
+def test_experts_are_quantized_if_asked_for(mixture):
+    """Their stacks are packed, and the model computes with the values of the packed ones."""
+    plain = build.load_base(run_with(mixture)).model
+    linear = build.load_base(run_with(mixture, quantizer={})).model
+    packed = build.load_base(run_with(mixture, quantizer={"experts": True})).model
+    experts = packed.model.layers[0].mlp.experts
+    assert experts.parametrizations.gate_up_proj.original.dtype == torch.uint8
+    assert linear.model.layers[0].mlp.experts.gate_up_proj.dtype == torch.float32
+    for layer, own in zip(linear.model.layers, packed.model.layers, strict=True):
+        for name in ("gate_up_proj", "down_proj"):
+            data, state = bitsandbytes.functional.quantize_4bit(
+                getattr(layer.mlp.experts, name).data, compress_statistics=True, quant_type="nf4"
+            )
+            expected = bitsandbytes.functional.dequantize_4bit(data, state)
+            assert torch.equal(getattr(own.mlp.experts, name), expected)
+            getattr(layer.mlp.experts, name).data = expected
+    assert torch.equal(logits(packed), logits(linear))
+    assert not torch.equal(logits(packed), logits(plain))
+
+
+def test_an_adapter_learns_on_quantized_experts(mixture):
+    run = run_with(mixture, tuner="qlora", quantizer={"experts": True}, targets=["q_proj"])
+    tuner = run.parts["tuner"].build()
+    model = build.attach(run, build.load_base(run).model, tuner)
+    model.get_base_model().gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    losses = tiny.learn(model, torch.optim.AdamW(tuner.parameter_groups(model), lr=1e-2), 4)
+    assert losses[-1] < losses[0] - 0.1
+    assert not parametrize._cache
+
+
+def test_experts_are_not_quantized_to_8_bits():
+    with pytest.raises(Invalid, match="to 4 bits, not to 8"):
+        BnbOptions.checked({"bits": 8, "experts": True})

@@ -57,13 +57,16 @@ def close(ours, theirs):
     torch.testing.assert_close(torch.tensor(steps(ours)), torch.tensor(steps(theirs)), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("tuner", "checkpointing"), [("lora", True), ("full", False)])
+@pytest.mark.parametrize(("tuner", "checkpointing"), [("lora", True), ("full", False), ("qlora", True)])
 def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
     """Losses, norms, held-out losses, and a checkpoint that transformers can load."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
-    options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
-    one = run_training(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
+    options = {"tuner": tuner, "validation": held, **({} if tuner == "full" else STILL)}
+    packed = {"quantizer": registry().choose("quantizer", "bnb")} if tuner == "qlora" else {}  # the packed bytes are cut
+    alone = training_run(tiny_model, rows, **options, **settings(1))
+    one = run_training(replace(alone, parts={**alone.parts, **packed}), tmp_path / "one")
     run = sharded(training_run(tiny_model, rows, **options, **settings(2, gradient_checkpointing=checkpointing)))
+    run = replace(run, parts={**run.parts, **packed})
     two = on_ranks(2, partial(run_training, run, tmp_path / "two"))[0]
     assert len(steps(one)) == 6
     assert any(norm > 0.5 for _, norm in steps(one))
@@ -71,7 +74,7 @@ def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
     heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, two)]
     assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
     proof = json.loads((tmp_path / "two/parallel.json").read_text())
-    assert proof["engine"] == {"lora": "FSDPPeftModelForCausalLM", "full": "FSDPLlamaForCausalLM"}[tuner]
+    assert proof["engine"] == {"full": "FSDPLlamaForCausalLM"}.get(tuner, "FSDPPeftModelForCausalLM")
     assert (proof["strategy"], list(proof["placements"]), proof["blocks"]) == ("fsdp", ["S(0)"], 2)
     assert proof["max_weight_bytes"] == pytest.approx(proof["model_bytes"] / 2, rel=0.01), "each process holds its half"
     if tuner == "full":

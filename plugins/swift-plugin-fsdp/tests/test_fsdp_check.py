@@ -62,8 +62,11 @@ def test_offload_on_auto_depends_on_the_machine(tmp_path, monkeypatch):
     assert [problem.where for problem in swift_check(run)] == ["parallel.offload"]
 
 
-def test_qlora_is_refused_with_an_alternative(tmp_path):
-    """Only the bitsandbytes plugin refuses its own quantized weights."""
-    run = run_with(tmp_path, quantizer="bnb")
-    answers = [problem for _, answer in registry().plugins.ask("swift_check", run=run) for problem in answer or ()]
-    assert [(problem.where, problem.fatal, "--parallel ddp" in problem.hint) for problem in answers] == [("parallel", True, True)]
+def test_weights_of_8_bits_are_refused_with_an_alternative(tmp_path):
+    """Only the bitsandbytes plugin knows which of its quantized weights can be cut."""
+    for bits, found in ((4, []), (8, [("parallel", True, True)])):
+        run = run_with(tmp_path, quantizer="bnb")
+        choice = registry().choose("quantizer", "bnb", {"bits": bits})
+        asked = replace(run, parts={**run.parts, "quantizer": choice})
+        answers = [problem for _, answer in registry().plugins.ask("swift_check", run=asked) for problem in answer or ()]
+        assert [(problem.where, problem.fatal, "--parallel ddp" in problem.hint) for problem in answers] == found

@@ -118,7 +118,8 @@ EXPECTED = {
         "max_length": 200, "truncation": "left", "max_completion_length": 512, "importance_sampling_correction": "sequence_mask",
     }),
     "trl/text_field.yaml": ("pretrain", [], {"dataset": ["stanfordnlp/imdb"], "max_length": 512, "dtype": "bfloat16"}),
-    "trl/mixture_missing.yaml": ("sft", ["activation_offloading", "moon_phase", "push_to_hub"], {
+    "trl/mixture_missing.yaml": ("sft", ["moon_phase", "push_to_hub"], {
+        "gradient_checkpointing": True, "activation_offload": True,
         "dataset": ["acme/first", {"name": "acme/second", "subset": "en"}],
     }),
     "ms-swift/lora.sh": ("sft", [], {

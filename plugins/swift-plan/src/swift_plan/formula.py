@@ -126,7 +126,8 @@ def training_phases(run: Run, shapes: Shapes, work: Workload, dtype: str, state:
     if experts := shapes.number("num_experts_per_tok", "num_experts_per_token"):
         inner = experts * shapes.number("moe_intermediate_size", default=inner)
     block = (9 * shapes.hidden + 4 * inner) * tokens * width
-    saved = shapes.layers * (shapes.hidden * tokens * width if options.get("gradient_checkpointing") else block)
+    inputs = 0 if options.get("activation_offload") else shapes.hidden * tokens * width
+    saved = shapes.layers * (inputs if options.get("gradient_checkpointing") else block)
     saved += block if options.get("gradient_checkpointing") else 0
     logits = int(shapes.vocabulary * tokens * work.supervised) * width
     gradients = state.gradients if work.passes > 1 else 0

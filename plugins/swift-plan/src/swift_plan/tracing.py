@@ -15,9 +15,11 @@ from unittest import mock
 
 import torch
 from swift_train import row_attention
+from swift_train.activations import recompute_activations
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_with
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import Module
 
 from swift_core.checkpoints import family_of
@@ -137,9 +139,14 @@ def _attached(run: Run, model: Any) -> tuple[Module, Any, Any]:
     """Return the model with its tuner, the tuner and the task."""
     tuner, task = run.part("tuner").build(), run.part("task").build()
     module = attach(run, model, tuner)
-    if run.part("task").options.get("gradient_checkpointing"):
-        inner_model(module).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if task.options.gradient_checkpointing:
+        recompute_activations(module, _elsewhere if task.options.activation_offload else None)
     return module, tuner, task
+
+
+def _elsewhere() -> saved_tensors_hooks:
+    """Enter a context in which saved tensors take no memory of the device that is planned for."""
+    return saved_tensors_hooks(lambda tensor: (tensor.shape, tensor.dtype), lambda facts: torch.empty(facts[0], dtype=facts[1]))
 
 
 def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], work: Workload, optimizer: Optimizer) -> dict[str, Work]:

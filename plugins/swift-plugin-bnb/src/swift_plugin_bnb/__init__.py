@@ -11,8 +11,8 @@ from swift_core.contract import OptimizerSpec, Problem, QuantizerSpec, Ref, Tune
 if TYPE_CHECKING:
     from swift_core.contract import Run
 
-# the packed weights of bitsandbytes do not have the shape of the layer, so they can't be sharded
-_SHARDING = ("fsdp", "fsdp2", "tp", "mesh", "megatron")
+# the packed weights of bitsandbytes do not have the shape of the layer; fsdp cuts their bytes, and these cut matrices
+_SHARDING = ("tp", "mesh", "megatron")
 _PAGED = ("paged-adamw", "paged-adamw-8bit", "paged-lion", "paged-lion-8bit")
 
 
@@ -91,7 +91,16 @@ def swift_check(run: Run) -> Iterator[Problem]:
             hint="Use --tuner qlora, or omit --quantizer.",
         )
     parallel = run.parts["parallel"].name if "parallel" in run.parts else ""
-    if parallel in _SHARDING:
+    options = run.parts["quantizer"].options if "quantizer" in run.parts else {}
+    if parallel == "fsdp" and (options.get("bits", 4) != 4 or options.get("experts")):
+        what = "the experts of a mixture" if options.get("experts") else "weights of 8 bits"
+        yield Problem(
+            code="QUANT-018",
+            where="parallel",
+            message=f"fsdp shards linear layers of 4 bits, and not {what}",
+            hint="Use --parallel ddp, or leave the experts as they are." if options.get("experts") else "Use 4 bits, or --parallel ddp.",
+        )
+    elif parallel in _SHARDING:
         yield Problem(
             code="QUANT-006",
             where="parallel",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from swift_core.options import Names, Options, option
 
@@ -18,4 +20,16 @@ class BnbOptions(Options):
     compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "Data type of matrix products; auto uses that of the other weights.", also=("bnb_4bit_compute_dtype",)
     )
+    experts: bool = option(
+        False,
+        "Quantize the experts of mixtures too, which are parameters of no linear layer; they are expanded in each forward pass, so that "
+        "a training needs gradient_checkpointing to save memory.",
+        also=("quantize_moe_experts",),
+    )
     skip: Names = option(list, "Modules not to quantize, in addition to those of the model family.", also=("llm_int8_skip_modules",))
+
+    @model_validator(mode="after")
+    def _experts_in_four_bits(self) -> Self:
+        if self.experts and self.bits != 4:
+            raise ValueError("experts are quantized to 4 bits, not to 8")
+        return self

@@ -34,15 +34,18 @@ class BnbQuantizer:
         skipped = [*family.skip_quantization, *options.skip]
         if options.bits == 8:
             return {"quantization_config": config(load_in_8bit=True, llm_int8_skip_modules=skipped)}
-        return {
-            "quantization_config": config(
-                load_in_4bit=True,
-                bnb_4bit_quant_type=options.kind,
-                bnb_4bit_use_double_quant=options.double_quantization,
-                bnb_4bit_compute_dtype=getattr(torch, dtype if options.compute_dtype == "auto" else options.compute_dtype),
-                llm_int8_skip_modules=skipped,
-            )
-        }
+        made = config(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=options.kind,
+            bnb_4bit_use_double_quant=options.double_quantization,
+            bnb_4bit_compute_dtype=getattr(torch, dtype if options.compute_dtype == "auto" else options.compute_dtype),
+            llm_int8_skip_modules=skipped,
+        )
+        if options.experts:
+            from swift_plugin_bnb.experts import with_experts
+
+            made = with_experts(made)
+        return {"quantization_config": made}
 
     def ready_to_train(self, model: Module) -> None:
         """Disable bitsandbytes' inference kernel for CPUs with AVX512-BF16 in 4-bit layers.

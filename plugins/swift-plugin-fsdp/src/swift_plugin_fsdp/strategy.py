@@ -28,6 +28,7 @@ from torch.distributed.tensor import DTensor
 
 from swift_core.contract import UsageError
 from swift_plugin_fsdp.check import check_device, check_shard_size
+from swift_plugin_fsdp.packed_weights import shardable
 from swift_plugin_fsdp.verification import verify_sharding
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class FsdpStrategy:
         self.mesh = _mesh(self.device, self.data_size, self.options)
         self.module, full_readers = load_on_first_rank(load, self.device)
         self.dtype = compute_dtype(self.module)
+        shardable(self.module, self.dtype, self.device)
         for parameter in self.module.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()

@@ -209,11 +209,20 @@ def resuming(keys: Keys, found: Translation) -> None:
 
 def checkpointing(keys: Keys, found: Translation) -> None:
     """Read activation checkpointing, and where activations are kept."""
-    value = keys.take("gradient_checkpointing")
-    if value in ("offload", "offload_disk"):
-        found.refuse("gradient_checkpointing", value, "activations are not offloaded")
+    value, moved = keys.take("gradient_checkpointing"), keys.take("activation_offloading")
+    if "disk" in (moved, str(value).removeprefix("offload_")):
+        key = "activation_offloading" if moved == "disk" else "gradient_checkpointing"
+        found.refuse(key, moved or value, "activations are offloaded to main memory, not to a disk")
+    elif is_on(moved) or value == "offload":
+        origin = "activation_offloading" if is_on(moved) else "gradient_checkpointing: offload"
+        found.set("gradient_checkpointing", True, "gradient_checkpointing" if value is not None else origin)
+        found.set("activation_offload", True, origin)
+        if value in (None, False):
+            found.notes.append(f"{origin}: activations are recomputed too, from those that wait in main memory")
     elif value is not None:
         found.set("gradient_checkpointing", is_on(value), "gradient_checkpointing")
+    if moved is not None and not is_on(moved):
+        found.drop("activation_offloading", moved, "it is switched off")
 
 
 def no_tuner_options(found: Translation) -> None:

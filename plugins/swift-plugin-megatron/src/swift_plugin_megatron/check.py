@@ -81,5 +81,8 @@ def _part_problems(run: Run) -> Iterator[Problem]:
             hint="Leave --tuner.dora out.",
         )
     yield from sharded_optimizer("megatron", run, flat=True)
+    if "task" in run.parts and run.part("task").options.get("activation_offload"):
+        message = "megatron-core keeps the activations that it recomputes from on the accelerator"
+        yield Problem(code="PARALLEL-070", where="activation_offload", message=message, hint="Leave --activation-offload out.")
     if "task" in run.parts and run.part("task").options.get("compile"):
         yield Problem(code="PARALLEL-023", where="compile", message="megatron-core's layers can't be compiled", hint="Leave --compile out.")

@@ -163,6 +163,11 @@ class TrainOptions(Options):
     gradient_checkpointing: bool = option(
         False, "Activation checkpointing: recompute activations in the backward pass; saves memory, costs time."
     )
+    activation_offload: bool = option(
+        False,
+        "Keep the activations that gradient_checkpointing recomputes from in main memory, not on the accelerator.",
+        also=("activation_offloading", "activation_cpu_offload"),
+    )
     compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))
 
     @field_validator("warmup_steps", "eval_steps", "save_steps", "logging_steps")
@@ -186,6 +191,12 @@ class TrainOptions(Options):
         for name in ("eval", "save"):
             if getattr(self, f"{name}_steps") and getattr(self, f"{name}s_per_epoch"):
                 raise ValueError(f"{name}_steps and {name}s_per_epoch exclude each other: use one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _recomputed(self) -> Self:
+        if self.activation_offload and not self.gradient_checkpointing:
+            raise ValueError("activation_offload needs gradient_checkpointing, whose activations it moves to main memory")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from swift_core.checkpoints import Manifest, family_of, write_manifest
 from swift_core.contract import Choice, Ref, Run, TunerSpec, UsageError
 from swift_core.plugins import registry
 from swift_core.system import atomic_folder
+from swift_train.activations import main_memory, recompute_activations
 from swift_train.adapters import inner_model
 from swift_train.averaged_weights import averaged_weights
 from swift_train.build import attach, base_of, load_base
@@ -133,7 +134,7 @@ class Trainer:
         self.watchdog.mark("reading weights")
         module = attach(self.run, load_base(self.run, str(device)).model, self.tuner)
         if self.options.gradient_checkpointing:
-            inner_model(module).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            recompute_activations(module, main_memory if self.options.activation_offload else None)
         if self.options.compile:
             module.compile(dynamic=True)
         self.module = module

@@ -7,6 +7,7 @@ from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
 from swift_plugin_import.translation import Translation
 
+_BITS = 4
 _BNB = {
     "bnb_4bit_use_double_quant": "double_quantization", "bnb_4bit_quant_type": "kind", "bnb_4bit_compute_dtype": "compute_dtype",
 }  # fmt: skip
@@ -20,6 +21,15 @@ _ATTENTION = {
 
 def quantization(keys: Keys, found: Translation) -> None:
     """Read bitsandbytes' own options."""
+    for key in ("quantize_moe_experts", "llama4_linearized_experts"):
+        experts = keys.take(key)
+        if is_on(experts) and (found.value("tuner.name") == "qlora" or found.value("quantizer.bits") == _BITS):
+            found.set("quantizer.name", "bnb", "load_in_4bit")
+            found.set("quantizer.experts", True, key)
+        elif is_on(experts):
+            found.refuse(key, experts, "experts are quantized to 4 bits: load_in_4bit")
+        elif experts is not None:
+            found.drop(key, experts, "it is switched off")
     for key, value in shared.mapping(keys, found, "bnb_config_kwargs").items():
         origin = f"bnb_config_kwargs.{key}"
         if key in _BNB and found.value("tuner.name") == "qlora":
