@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import importlib.metadata
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from swift_core.plugins import PLUGIN_GROUP
 from tests import home
 from tests.lanes import LANES
+
+if TYPE_CHECKING:
+    from swift_testing.project import SwiftProject
 
 SESSION = home.begin(Path(__file__).parent)  # before anything is imported that reads where things are kept
 
@@ -29,6 +36,18 @@ def pytest_configure(config: pytest.Config) -> None:
         SESSION.show_to_lane()
     else:
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
+
+
+def pytest_collection() -> None:
+    """Import the plugins: the conformance kit starts a process for each that is not, to see whether it can be imported."""
+    for point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
+        importlib.import_module(point.module)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Exempt what was collected, and the libraries, from garbage collection, which would visit them again and again."""
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
@@ -79,6 +98,21 @@ def warm_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with warm.warm_process(tmp_path_factory.mktemp("warm")):
         yield
+
+
+@pytest.fixture
+def swift_project(swift_project: SwiftProject, warm_process: None, monkeypatch: pytest.MonkeyPatch) -> SwiftProject:
+    """The rig's, whose commands have their imports done; see `tests.warm`."""
+    from swift_testing.project import Outcome, SwiftProject
+
+    from tests import warm
+
+    def run(self: SwiftProject, *words: str, stdin: str | None = None, timeout: float = 900) -> Outcome:
+        env = {**os.environ, "COLUMNS": "200", **self.env}
+        return Outcome(*warm.run(self.folder, words, env=env, stdin=stdin, timeout=timeout))
+
+    monkeypatch.setattr(SwiftProject, "run", run)
+    return swift_project
 
 
 @pytest.fixture(scope="module")

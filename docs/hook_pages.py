@@ -120,7 +120,9 @@ def _example(name: str, kind: str) -> Iterator[str]:
         yield f"`swift plugins new acme --kind {kind}` writes this, with the work behind it and tests:\n\n"
         yield f"```python\n{source.read_text(encoding='utf-8').strip()}\n```\n"
         if name in LOCAL:
-            yield f"\nA whole plugin in one file: [{LOCAL[name]}](../../examples/{LOCAL[name]}).\n"
+            file = LOCAL[name]
+            yield f"\nA whole plugin in one file, [{file}](../../examples/{file}):\n\n"
+            yield f"```python\n{(ROOT / 'docs' / 'examples' / file).read_text(encoding='utf-8').strip()}\n```\n"
     else:
         file = EXAMPLES.get(name, "run_diary.py")
         yield f"From [{file}](../../examples/{file}), a [local plugin](../../how-to/write-a-plugin.md#without-packaging):\n\n"

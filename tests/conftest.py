@@ -77,16 +77,18 @@ class CommandLine:
 
 
 @pytest.fixture
-def swift(tmp_path: Path) -> Iterator[CommandLine]:
-    line = CommandLine(tmp_path, [], {})
+def swift(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[CommandLine]:
+    """Processes of `swift` with their imports done (see `tests.warm`), or without for tests with the fixture `cold`."""
+    line = CommandLine(tmp_path, [], {}, warm="cold" not in request.fixturenames)
+    if line.warm:
+        request.getfixturevalue("warm_process")
     yield line
     line.end()
 
 
 @pytest.fixture
-def warm(swift: CommandLine, warm_process: None) -> None:
-    """Processes of `swift` with their imports done; see `tests.warm`."""
-    swift.warm = True
+def cold() -> None:
+    """`swift` starts a Python of its own: for tests of imports, of a start, or of signals in the middle of it."""
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ LANES = {
     "clients": Lane(3, "OpenAI's Python and npm clients, LangChain's and LiteLLM's against the embedded server; needs node"),
     "data": Lane(2, "every named set of the real LLaMA-Factory archive, row by row"),
     "deepspeed": Lane(6, "ZeRO 1 to 3 on DeepSpeed itself against one process; resumes and kills"),
-    "engines": Lane(2, "every flag before the argument parsers of SGLang and LMDeploy"),
+    "engines": Lane(2, "every flag before the argument parsers of SGLang and LMDeploy; the faults of an engine with LMDeploy's too"),
     "evaluate": Lane(
         15, "EvalScope, lm-eval and Inspect against known answers and on the real model; makes their environments (2 GB) the first time"
     ),
@@ -26,7 +26,7 @@ LANES = {
     "kill": Lane(12, "runs killed at random instants go on bit for bit: ddp, fsdp, mesh"),
     "media": Lane(2, "vision-language families whose processors need torchvision, small and random: trained, saved, loaded"),
     "megatron": Lane(14, "megatron-core against one process, on 17 ways to spread a model"),
-    "mesh": Lane(2, "a mesh of four processes on two axes against one process, resumed too"),
+    "mesh": Lane(2, "a mesh of four processes, on one axis or two, and DoRA, against one process; resumed too"),
     "nodes": Lane(5, "DDP over two network namespaces; nodes that are lost"),
     "offline": Lane(12, "the verbs on the real model, and the quickstart from a bundle, in a network namespace with the loopback alone"),
     "openvino": Lane(2, "the real model served by OpenVINO; after swift env create openvino"),

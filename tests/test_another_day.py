@@ -35,7 +35,7 @@ datetime.date, datetime.datetime = _Date, _Now
 """
 
 
-def test_a_run_and_its_resume_on_another_day(swift, tiny_model, tmp_path):
+def test_a_run_and_its_resume_on_another_day(cold, swift, tiny_model, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(tiny_model, model)
     (model / "chat_template.jinja").write_text(DATED)

@@ -79,7 +79,6 @@ def moon(swift, tiny_model) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm")
 def test_an_own_architecture_and_an_own_loader_to_the_end(swift, moon):
     plugin = ("--plugin", "moon_plugin.py")
     words = ("--model", "model", "--dataset", "rows.jsonl", "--max-steps", "3", "--learning-rate", "0.05", "--device", "cpu")

@@ -61,7 +61,6 @@ def test_early_stopping_without_evaluations_is_refused(others, hint, resolved):
     assert hint in str(refused.value)
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 def test_the_example_of_the_docs_runs(swift, tiny_model):
     (swift.folder / "rows.jsonl").write_text(ROWS * 4)

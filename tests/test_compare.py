@@ -41,7 +41,8 @@ def test_the_plot_places_size_against_loss():
 
 
 @pytest.mark.slow
-def test_methods_are_compared_and_what_cant_run_is_named(swift, tmp_path, tiny_model):
+def test_methods_are_compared_and_what_cant_run_is_named(cold, swift, tmp_path, tiny_model):
+    """In processes of their own, whose CPU time is counted."""
     words = ("quantize", str(tiny_model), "--device", "cpu", "--verify.tokens", "64", "--json")
     done = json.loads(swift(*words, "--compare", "nf4,bnb:bits=8,gptq").out)
     folder = tmp_path / done["folder"]
@@ -61,7 +62,6 @@ def test_methods_are_compared_and_what_cant_run_is_named(swift, tmp_path, tiny_m
     assert "bnb:bits=8" in page
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 def test_results_are_kept_where_asked_and_one_that_fails_loses_no_other(swift, tmp_path, tiny_model):
     words = ("quantize", str(tiny_model), "--device", "cpu", "--verify.tokens", "64")

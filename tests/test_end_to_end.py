@@ -54,7 +54,7 @@ def shadow(folder: Path) -> None:
         (folder / f"{name}.py").write_text("raise SystemExit('from the working folder')\n")
 
 
-def test_train_merge_ask(project):
+def test_train_merge_ask(cold, project):
     shadow(project.folder)
     tuned = train(project, "--max-steps", "12", "--validation-ratio", "0.2", "--tuner.rank", "4")
     project.warm = True
@@ -117,7 +117,6 @@ def test_pretrain_on_text(project):
 def test_two_processes_learn_what_one_does(project):
     common = ["--max-steps", "4", "--no-shuffle", "--tuner.dropout", "0"]
     one = train_here(project, *common, "--gradient-accumulation-steps", "2")
-    project.warm = True
     two = train(project, *common, "--processes", "2")
     first, second = (metrics(project.folder / done["folder"]) for done in (one, two))
     assert first.keys() == second.keys()

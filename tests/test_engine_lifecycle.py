@@ -31,6 +31,12 @@ def engine(request, tmp_path_factory) -> tuple[str, Path]:
     return request.param, stand_in.environment(tmp_path_factory.mktemp(request.param) / "env", request.param, VERSIONS[request.param])
 
 
+@pytest.fixture(scope="module", params=["sglang", pytest.param("lmdeploy", marks=pytest.mark.full("engines"))])
+def any_engine(request, tmp_path_factory) -> tuple[str, Path]:
+    """Of tests of what is the same for every engine."""
+    return request.param, stand_in.environment(tmp_path_factory.mktemp(request.param) / "env", request.param, VERSIONS[request.param])
+
+
 @pytest.fixture(scope="module")
 def sglang(tmp_path_factory) -> Path:
     return stand_in.environment(tmp_path_factory.mktemp("sglang") / "env", "sglang", VERSIONS["sglang"])
@@ -73,40 +79,40 @@ def test_from_start_to_stop(engine, tiny_model, tmp_path):
     assert running.port_is_free()
 
 
-def test_the_key_is_in_no_process_list(engine, tiny_model, tmp_path):
+def test_the_key_is_in_no_process_list(any_engine, tiny_model, tmp_path):
     from swift_testing.serving import descendants
 
-    with serving(tmp_path, tiny_model, *engine) as running:
+    with serving(tmp_path, tiny_model, *any_engine) as running:
         seen = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(running._process.pid)]
         assert len(seen) >= 4  # the command, its worker, the tether, the engine, its child
         assert not any(KEY.encode() in line for line in seen)
 
 
-def test_an_adapter_that_changes_nothing_is_not_served(engine, tiny_model, tmp_path):
-    ended = serving(tmp_path, tiny_model, *engine, "--adapter", f"one={adapter(tmp_path / 'one', 0)}").run()
+def test_an_adapter_that_changes_nothing_is_not_served(any_engine, tiny_model, tmp_path):
+    ended = serving(tmp_path, tiny_model, *any_engine, "--adapter", f"one={adapter(tmp_path / 'one', 0)}").run()
     assert ended.code == 1
     assert "the adapter has no effect" in ended.err
     assert ended.left == ()
 
 
-def test_an_adapter_of_another_base_is_refused_before_the_start(engine, tiny_model, tmp_path):
+def test_an_adapter_of_another_base_is_refused_before_the_start(any_engine, tiny_model, tmp_path):
     folder = adapter(tmp_path / "one", 10)
     manifest = {"schema": 1, "kind": "adapter", "base": {"reference": "hf:other/model", "hash": "0" * 64}}
     (folder / "swift.json").write_text(json.dumps(manifest))
-    ended = serving(tmp_path, tiny_model, *engine, "--adapter", f"one={folder}").run()
+    ended = serving(tmp_path, tiny_model, *any_engine, "--adapter", f"one={folder}").run()
     assert ended.code == 2
     assert "the adapter was trained on hf:other/model" in ended.err
-    with serving(tmp_path / "again", tiny_model, *engine, "--adapter", f"one={folder}", "--allow-other-base") as running:
+    with serving(tmp_path / "again", tiny_model, *any_engine, "--adapter", f"one={folder}", "--allow-other-base") as running:
         assert running.models[0] == "base"
 
 
-def test_an_engine_that_does_not_start_or_ends_says_why(engine, tiny_model, tmp_path):
-    ended = serving(tmp_path, tiny_model, *engine, STAND_IN_FAULT="start").run()
+def test_an_engine_that_does_not_start_or_ends_says_why(any_engine, tiny_model, tmp_path):
+    ended = serving(tmp_path, tiny_model, *any_engine, STAND_IN_FAULT="start").run()
     assert ended.code == 1
     assert "the engine ended with code 1" in ended.err
     assert "Not enough memory" in ended.err
     assert ended.left == ()
-    running = serving(tmp_path / "later", tiny_model, *engine, STAND_IN_FAULT="later", STAND_IN_END=str(tmp_path / "end")).start()
+    running = serving(tmp_path / "later", tiny_model, *any_engine, STAND_IN_FAULT="later", STAND_IN_END=str(tmp_path / "end")).start()
     (tmp_path / "end").touch()
     running._process.wait(HANG)
     ended = running.stop()
@@ -126,18 +132,18 @@ def test_an_engine_that_ignores_its_key_is_not_announced(sglang, tiny_model, tmp
     assert ended.left == ()
 
 
-def test_an_engine_that_never_answers(engine, tiny_model, tmp_path):
-    ended = serving(tmp_path, tiny_model, *engine, "--startup-timeout", "1", STAND_IN_FAULT="never").run()
+def test_an_engine_that_never_answers(any_engine, tiny_model, tmp_path):
+    ended = serving(tmp_path, tiny_model, *any_engine, "--startup-timeout", "1", STAND_IN_FAULT="never").run()
     assert ended.code == 1
     assert "the engine was not ready within 1 seconds" in ended.err
     assert "--startup-timeout" in ended.err
     assert ended.left == ()
 
 
-def test_a_killed_command_leaves_no_engine(engine, tiny_model, tmp_path):
+def test_a_killed_command_leaves_no_engine(any_engine, tiny_model, tmp_path):
     from swift_testing.serving import alive, descendants
 
-    running = serving(tmp_path, tiny_model, *engine).start()
+    running = serving(tmp_path, tiny_model, *any_engine).start()
     pids = descendants(running._process.pid)
     os.kill(running._process.pid, signal.SIGKILL)
     running._process.communicate()

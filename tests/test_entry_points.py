@@ -111,7 +111,7 @@ def test_it_loads_a_module_or_what_is_in_it():
     assert Point("g", "n", "swift_core.system.paths:cache_dir", "d", "1").load() is paths.cache_dir
 
 
-def test_help_reads_no_metadata_once_warm(swift):
+def test_help_reads_no_metadata_once_warm(cold, swift):
     """Nor does it import a plugin: so it takes as long with a hundred of them as with none."""
     code = (
         "import importlib.metadata, sys; from swift_core.cli import invoke as run\n"

@@ -68,7 +68,7 @@ Requires-Dist: swift-serve
 
 
 @pytest.fixture(scope="session")
-def index(tmp_path_factory) -> Path:
+def index(tmp_path_factory, warm_process) -> Path:
     return write_index(tmp_path_factory.mktemp("index"))
 
 
@@ -80,7 +80,7 @@ def command_line(folder: Path, index: Path) -> CommandLine:
     (info / "entry_points.txt").write_text("[swift.plugins]\ntiny = swift_plugin_tiny\n")
     (folder / "site" / "swift_plugin_tiny.py").write_text(PLUGIN)
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_NO_COMPILE": "1", "PIP_CONSTRAINT": ""}
-    return CommandLine(folder, [str(folder / "site")], {"SWIFT_HOME": str(folder / "home"), **pip})
+    return CommandLine(folder, [str(folder / "site")], {"SWIFT_HOME": str(folder / "home"), **pip}, warm=True)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def options(request, swift, tiny_model) -> dict[str, Any]:
         return {"model": str(tiny_model), "dataset": ["rows.jsonl"], "max_steps": 1, "device": "cpu", "gamma": 3}
     if name == "evaluator_plugin":
         engine = request.getfixturevalue("engine")
-        return {"url": engine.url, "evaluator": "sums", "tasks": ["one-digit"], "questions": 9}
+        return {"url": engine.url, "evaluator": "sums", "tasks": ["2"], "questions": 9}
     import numpy as np
 
     folder = swift.folder / "linear"
@@ -46,6 +46,13 @@ def options(request, swift, tiny_model) -> dict[str, Any]:
     return {"model": str(folder)}
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_it_has_at_most_40_lines_and_is_shown_in_the_reference(name):
+    text = (EXAMPLES / f"{name}.py").read_text()
+    assert len(text.splitlines()) <= 40
+    assert any(text.strip() in page.read_text() for page in (EXAMPLES.parent / "reference" / "hooks").glob("*.md"))
+
+
 def kept(figures: dict[str, Any]) -> dict[str, Any]:
     """Figures without those that are measured anew in every run."""
     found = {key: value for key, value in figures.items() if "second" not in key and "memory" not in key}
@@ -53,7 +60,6 @@ def kept(figures: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", slow_if_trained)
 def test_it_does_the_same_from_the_command_line_yaml_a_recipe_and_python(swift, name, options):
     file, verb = str(EXAMPLES / f"{name}.py"), FILES[name]
@@ -99,7 +105,6 @@ def test_it_is_listed_and_documented(swift, name, kind, part, flag):
         assert flag[2:] in json.loads(swift("--plugin", file, "schema", verb).out)["properties"]
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", slow_if_trained)
 def test_it_passes_the_conformance_checks(swift, name):
     shutil.copy(EXAMPLES / f"{name}.py", swift.folder)

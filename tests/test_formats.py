@@ -166,10 +166,24 @@ def test_the_format_of_a_local_file_is_fetched_used_and_listed(arrays):
     assert "Print the norms" in arrays("--plugin", str(EXAMPLE), "norms", "--help").out
 
 
+CHECK = """
+
+def check(folder: Path) -> None:
+    from swift_core import UsageError
+    import zipfile
+
+    if not zipfile.is_zipfile(folder / "weights.npz"):
+        raise UsageError("not an .npz archive, or truncated", where=str(folder / "weights.npz"))
+"""
+
+
 def test_the_format_of_a_local_file_is_checked_before_any_work(arrays):
     file = arrays.folder / "arrays" / "weights.npz"
     file.write_bytes(file.read_bytes()[:-30])
-    refused = arrays("--plugin", str(EXAMPLE), "norms", "arrays")
+    plugin = arrays.folder / "format_plugin.py"
+    weights = 'weights=("*.npz",)'
+    plugin.write_text(EXAMPLE.read_text().replace(weights, f'{weights}, check=Ref("format_plugin:check")') + CHECK)
+    refused = arrays("--plugin", str(plugin), "norms", "arrays")
     assert (refused.code, "weights.npz: not an .npz archive" in refused.err) == (2, True)
 
 
@@ -187,7 +201,6 @@ def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
     assert reported.stdout.strip() == "{'weight': 2.0}"
 
 
-@pytest.mark.usefixtures("warm")
 def test_the_kit_checks_the_format_of_a_local_file(arrays):
     outcome = arrays("plugins", "check", str(EXAMPLE), "--json")
     found = {row["check"]: row["outcome"] for row in json.loads(outcome.out) if row["kind"] == "format"}

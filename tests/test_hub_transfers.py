@@ -18,6 +18,7 @@ from swift_core.system import hashes
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "format_plugin.py"
 TOKEN = "hf_secretsecret"
+pytestmark = pytest.mark.usefixtures("cold")  # the address of the hub is read at import
 
 
 @pytest.fixture

@@ -75,7 +75,6 @@ def test_a_worker_loads_it_and_the_run_says_so(poems, tiny_model):
     assert run["datasets"][0]["distribution"] == f"local file {poems.folder / 'my_plugin.py'}"
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("text", [YAML, RECIPE])
 def test_yaml_names_it(text, poems, tiny_model):
     (poems.folder / "it.yaml").write_text(text.format(model=tiny_model))

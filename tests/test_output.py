@@ -208,7 +208,6 @@ def test_a_read_only_folder_is_reported(project, tmp_path, words):
         assert "the disk is read-only" in done.stderr
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
 def test_a_read_only_cache_costs_time_and_no_run(project, tmp_path):

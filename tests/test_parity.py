@@ -269,7 +269,6 @@ def test_check_parity_needs_golden_conversations(tiny_model: Path, tmp_path: Pat
     assert swift("check-parity", "http://127.0.0.1:9/v1", str(tmp_path / "nowhere")).code == 2
 
 
-@pytest.mark.usefixtures("warm")
 def test_serve_refuses_other_tokens_or_warns_if_configured(made: Path, tmp_path: Path, swift):
     other = str(changed(made, tmp_path / "changed", *OTHER_SYSTEM))
     refused = swift("serve", other, "--port", "0", "--device", "cpu")
@@ -284,7 +283,6 @@ def test_serve_refuses_other_tokens_or_warns_if_configured(made: Path, tmp_path:
     assert asked.code == 0, asked.err
 
 
-@pytest.mark.usefixtures("warm")
 def test_serve_checks_its_adapters(made: Path, tmp_path: Path, swift):
     """An adapter that was trained with another template, beside a base that is as it was."""
     import torch

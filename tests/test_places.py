@@ -49,7 +49,6 @@ def words(verb, run: Path, base: Path) -> list[str]:
     return [word.format(run=run, base=base) for word in verb]
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 def test_what_is_recorded_is_found_from_anywhere(trained):
     project, run = trained

@@ -70,7 +70,6 @@ def test_the_family_of_the_tutorial_is_the_one_in_contrib():
     assert f"```python\n# file: smollm.py\n{source}```" in TUTORIAL.read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 def test_the_diary_is_kept(swift, tiny_model):
     (swift.folder / "rows.jsonl").write_text('{"text": "One and two and three."}\n')

@@ -333,7 +333,6 @@ def test_an_output_that_is_a_link_is_refused(tmp_path):
 ROWS = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 def test_a_generation_config_that_contradicts_itself_does_not_end_a_merge(copied, swift):
     edit(copied / "generation_config.json", temperature=0.9, top_p=0.6)  # as Vicuna's and Llama 2's
@@ -348,7 +347,6 @@ def test_a_generation_config_that_contradicts_itself_does_not_end_a_merge(copied
     assert (stored["do_sample"], stored["temperature"], stored["top_p"]) == (True, 0.9, 0.6)
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.slow
 def test_an_export_that_cannot_be_compared_is_made_and_says_so(tmp_path, swift):
     write_tiny_model(tmp_path / "biased", attention_bias=True)

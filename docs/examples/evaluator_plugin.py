@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-from swift_core import UsageError, hookimpl
-from swift_core.contract import EvaluatorSpec, Ref, Server
+from swift_core import hookimpl
+from swift_core.contract import EvaluatorSpec, Ref, UsageError
 from swift_core.options import Options, option
-
-if TYPE_CHECKING:
-    from swift_evaluate import Answer, Evaluation, Question, Scores
-
-TASKS = {"one-digit": 10, "two-digits": 100}  # name: upper limit of the numbers
 
 
 class SumsOptions(Options):
@@ -22,45 +15,26 @@ class SumsOptions(Options):
     questions: int = option(20, "Questions per task.", ge=1)
 
 
-# -- start swift_evaluators --
 @hookimpl
 def swift_evaluators() -> list[EvaluatorSpec]:
     """Offer the evaluator: `swift eval --evaluator sums` runs it."""
-    summary = "Sums of two numbers, by exact match"
-    return [EvaluatorSpec(name="sums", summary=summary, factory=Ref("evaluator_plugin:Sums"), options=Ref("evaluator_plugin:SumsOptions"))]
+    return [EvaluatorSpec(name="sums", summary="Sums", factory=Ref("evaluator_plugin:Sums"), options=Ref("evaluator_plugin:SumsOptions"))]
 
 
-# -- end swift_evaluators --
-
-
-class Sums:
+class Sums(NamedTuple):
     """Asks for sums, and counts the answers that contain the right number."""
 
-    def __init__(self, options: SumsOptions) -> None:
-        self.options = options
+    options: SumsOptions
 
-    def evaluate(self, server: Server, asked: Evaluation) -> Scores:
+    def evaluate(self, server: Any, asked: Any) -> Any:
         """Ask for every sum and record the answers; swift computes the accuracy and its interval from them."""
-        from swift_evaluate import Scores, ask_all
+        from swift_evaluate import Question, Scores, ask_all
 
-        for task in asked.tasks or TASKS:
-            if task not in TASKS:
-                raise UsageError(f"there is no task '{task}'", where="tasks", hint=f"Tasks: {', '.join(TASKS)}.")
-        ask_all(server, [question for task in asked.tasks or TASKS for question in self.questions(task)], asked, score)
+        if not all(map(str.isdecimal, asked.tasks)):
+            raise UsageError("a task is the number to add to", where="tasks", hint="For example --tasks 1 7.")
+        todo = []
+        for task, n in ((task, n) for task in asked.tasks or ["1"] for n in range(self.options.questions)):
+            say = {"role": "user", "content": f"What is {task} + {n}? Reply with the number only."}
+            todo.append(Question(task=task, id=str(n), messages=[say], expected=str(int(task) + n)))
+        ask_all(server, todo, asked, lambda question, answer: {"accuracy": float(question.expected in answer.text)})
         return Scores()
-
-    def questions(self, task: str) -> Iterator[Question]:
-        """Yield the questions of a task, the same ones each time."""
-        from swift_evaluate import Question
-
-        draw = random.Random(0)
-        for number in range(self.options.questions):
-            one, other = draw.randrange(TASKS[task]), draw.randrange(TASKS[task])
-            text = f"What is {one} + {other}? Reply with the number only."
-            messages = [{"role": "user", "content": text}]
-            yield Question(task=task, id=str(number), messages=messages, expected=str(one + other), fields={"max_tokens": 8})
-
-
-def score(question: Question, answer: Answer) -> dict[str, float]:
-    """Return the scores of an answer."""
-    return {"accuracy": float(question.expected in answer.text)}

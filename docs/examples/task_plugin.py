@@ -24,27 +24,17 @@ class FocalOptions(SftOptions):
 @hookimpl
 def swift_tasks() -> list[TaskSpec]:
     """Offer the task: `swift focal` and `swift train --task focal` train it in the loop of swift-train."""
-    return [
-        TaskSpec(
-            name="focal",
-            summary="Fine-tune with a focal loss, which weighs hard tokens more",
-            rows=("chat",),
-            factory=Ref("task_plugin:focal"),
-            options=Ref("task_plugin:FocalOptions"),
-            trainer=Ref("swift_train.job:train"),
-            inspector=Ref("swift_train.inspection:Inspector"),
-        )
-    ]
+    refs = {"factory": Ref("task_plugin:focal"), "options": Ref("task_plugin:FocalOptions"), "trainer": Ref("swift_train.job:train")}
+    return [TaskSpec(name="focal", summary="Fine-tune with a focal loss, which weighs hard tokens more", rows=("chat",), **refs)]
 
 
 def focal(options: FocalOptions) -> Any:
-    """Build the task: encoding and forward pass are those of SFT (Lin et al. 2017, https://arxiv.org/abs/1708.02002, equation 4)."""
+    """Build the task: SFT with another loss of a token (Lin et al. 2017, https://arxiv.org/abs/1708.02002, equation 4)."""
     from swift_train.tasks import SftTask
-    from torch.nn import functional
 
     class FocalTask(SftTask):
         def loss(self, output: Tensor, micro: Micro) -> Tensor:
-            losses = functional.cross_entropy(output.float(), micro.labels, reduction="none")
+            losses = -output.float().log_softmax(-1).gather(-1, micro.labels[:, None])[:, 0]
             return ((1 - (-losses).exp()) ** options.gamma * losses * micro.weights).sum()
 
     return FocalTask(options)

@@ -9,7 +9,7 @@ import pytest
 from swift_testing.fake_engine import FakeEngine
 
 ROOT = Path(__file__).parents[3]
-SUMS = str(ROOT / "docs" / "examples" / "evaluator_plugin.py")
+SUMS = str(Path(__file__).parent / "sums_plugin.py")
 OTHERS = """
 import json
 from swift_core import hookimpl

@@ -26,16 +26,17 @@ from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.slow
-LANE = partial(pytest.param, marks=pytest.mark.full("mesh"))  # four processes; `make test` tests each of the two axes
+LANE = partial(pytest.param, marks=pytest.mark.full("mesh"))  # four processes, and DoRA; `make test` tests each axis alone
 
-ROWS = 11  # an epoch of two steps of 4 rows, and one of 3
+ROWS = (ragged_chats(4) * 3)[:11]  # two steps of 4 rows, and one of 3; of four lengths: DTensor plans each operation anew for every shape
+HELD = ROWS[:5]
 STILL = {"tuner_options": {"dropout": 0.0}}
 ENGINE = {"full": "FSDPLlamaForCausalLM", "lora": "FSDPPeftModelForCausalLM"}
 
 
 @pytest.fixture
 def rows(tmp_path):
-    return write_rows(tmp_path / "rows.jsonl", ragged_chats(ROWS))
+    return write_rows(tmp_path / "rows.jsonl", ROWS)
 
 
 def settings(ranks, **more):
@@ -63,7 +64,7 @@ def proof_of(folder):
 @pytest.mark.parametrize(("tuner", "data"), [("lora", 1), ("full", 1), LANE("full", 2)])
 def test_sharded_layers_train_as_one_process(tiny_model, rows, tmp_path, tuner, data):
     """Losses, norms, held-out losses, and a checkpoint that transformers can load."""
-    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    held = write_rows(tmp_path / "held.jsonl", HELD)
     options = {"tuner": tuner, "validation": held, "packing": (tuner, data) == ("full", 1), **(STILL if tuner == "lora" else {})}
     one = run_training(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
     run = meshed(training_run(tiny_model, rows, **options, **settings(data)), tensor=2)
@@ -89,17 +90,17 @@ def test_sharded_layers_train_as_one_process(tiny_model, rows, tmp_path, tuner, 
     [
         ("full", {"pipeline": 2}, {}),
         ("lora", {"pipeline": 2, "data": 2, "schedule": "gpipe"}, {}),
-        ("full", {"pipeline": 4}, {"packing": True, "gradient_accumulation_steps": 2, "batch_size": 2}),
+        LANE("full", {"pipeline": 4}, {"packing": True, "gradient_accumulation_steps": 2, "batch_size": 2}),
         LANE("full", {"tensor": 2, "pipeline": 2}, {}),
         LANE("lora", {"tensor": 2, "pipeline": 2}, {"gradient_checkpointing": True}),
-        ("dora", {"pipeline": 2}, {}),
+        LANE("dora", {"pipeline": 2}, {}),
     ],
 )
 def test_stages_train_as_one_process(rows, tmp_path, tuner, sizes, more):
     """With a tied head, ragged rows, packed ones, and fewer micro-batches than stages."""
     model = write_tiny_model(tmp_path / "model", num_hidden_layers=4, tie_word_embeddings=sizes["pipeline"] == 2)
     data = sizes.get("data", 1)
-    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    held = write_rows(tmp_path / "held.jsonl", HELD)
     options = {"tuner": tuner, "validation": held, **({} if tuner == "full" else STILL)}
     one = run_training(training_run(model, rows, **options, **settings(1, **more)), tmp_path / "one")
     run = meshed(training_run(model, rows, **options, **settings(data, **more)), **sizes)
@@ -123,13 +124,13 @@ def test_stages_train_as_one_process(rows, tmp_path, tuner, sizes, more):
         ("full", {"context": 2}, {"packing": True}),
         ("lora", {"context": 2, "data": 2}, {"gradient_checkpointing": True}),
         LANE("full", {"context": 2, "tensor": 2}, {}),
-        ("full", {"context": 4}, {}),
+        LANE("full", {"context": 4}, {}),
     ],
 )
 def test_sharded_tokens_train_as_one_process(tiny_model, rows, tmp_path, tuner, sizes, more):  # noqa: PLR0917
     """Rows of all lengths, some shorter than the number of shards; key-value heads are repeated if there are fewer than shards."""
     data = sizes.get("data", 1)
-    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    held = write_rows(tmp_path / "held.jsonl", HELD)
     options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
     one = run_training(training_run(tiny_model, rows, **options, **settings(1, **more)), tmp_path / "one")
     run = meshed(training_run(tiny_model, rows, **options, **settings(data, **more)), **sizes)
@@ -279,7 +280,7 @@ def test_architectures_that_mix_tokens_outside_attention_are_refused(kind, more,
 )  # fmt: skip
 def test_resume_is_exact(tiny_model, tmp_path, sizes):
     """With dropout, whose random states differ per process, and LoRA+, whose parameter groups have different learning rates."""
-    rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(2) * 3)  # of two lengths: DTensor plans each operation anew for every shape
+    rows = write_rows(tmp_path / "rows.jsonl", ROWS[:2] * 3)
     settled = settings(sizes["data"], tuner="loraplus", tuner_options={"dropout": 0.2})
     ranks = prod(sizes.values())
     run = meshed(training_run(tiny_model, rows, **settled), **sizes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ class TransformersLoader:
         attention |= {} if loading.experts == "auto" else {"experts_implementation": loading.experts}
         kind = getattr(torch, loading.dtype)
         try:
-            reader = read_gguf(file) if file else None  # parsing it takes seconds for a large vocabulary
+            reader = read_gguf(file) if file else None
             processor = (read_tokenizer(reader, file) if reader and file else None) or processor_class.from_pretrained(folder, **common)
             if not file:
                 processor = prefer_tokenizer_json(processor, folder, common)
@@ -159,15 +160,22 @@ def read_gguf(file: Path) -> GGUFReader:
     Raises:
         UsageError: it is not a GGUF file, or is truncated.
     """
-    import gguf
-
+    facts = file.stat()
     try:
-        return gguf.GGUFReader(file)  # maps every tensor, and fails if one is beyond the end of the file
+        return _parsed(file, facts.st_mtime_ns, facts.st_size)
     except (ValueError, IndexError, KeyError) as error:
-        size = file.stat().st_size
+        size = facts.st_size
         raise UsageError(
             f"not a GGUF file, or truncated ({size:,} bytes): {error}", code="MODEL-015", where=str(file), hint="Fetch the model again."
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _parsed(file: Path, _modified: int, _size: int) -> GGUFReader:
+    """Return the reader of a file; parsing takes seconds for a large vocabulary, and a conversion needs it before the model and with it."""
+    import gguf
+
+    return gguf.GGUFReader(file)  # maps every tensor, and fails if one is beyond the end of the file
 
 
 def check_all_tensors_loaded(model: Any, reader: GGUFReader, file: Path) -> None:

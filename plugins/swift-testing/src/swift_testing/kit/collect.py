@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from swift_core.contract import Spec, UsageError, suggestion
@@ -75,6 +77,19 @@ def entries_of(distribution: str) -> list[Entry]:
         local.use_local_plugins([distribution], where="DISTRIBUTION")
         path = Path(distribution).expanduser().resolve()
         return [Entry(path.stem, path.stem, local.distribution(path), local.version(path))]
+    installed = _installed(tuple(sys.path))
+    found = [entry for entry in installed if distribution in (entry.distribution, entry.name)]
+    if not found:
+        names = [word for entry in installed for word in (entry.distribution, entry.name)]
+        near = suggestion(distribution, names) or f"Installed: {', '.join(sorted({entry.distribution for entry in installed}))}."
+        hint = f"Install it here if it is yours: pip install -e FOLDER. {near}"
+        raise UsageError(f"no installed distribution '{distribution}' has a plugin", code="TEST-003", hint=hint)
+    return found
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> list[Entry]:
+    """Return the plugins and commands of the distributions on sys.path, each once."""
     points = {
         (point.dist.name, group, point.name): Entry(
             point.name, point.value, point.dist.name, point.dist.version, command=group == commands.GROUP
@@ -83,13 +98,7 @@ def entries_of(distribution: str) -> list[Entry]:
         for point in importlib.metadata.entry_points(group=group)
         if point.dist
     }
-    found = [entry for entry in points.values() if distribution in (entry.distribution, entry.name)]
-    if not found:
-        names = [word for home, _, name in points for word in (home, name)]
-        near = suggestion(distribution, names) or f"Installed: {', '.join(sorted({home for home, _, _ in points}))}."
-        hint = f"Install it here if it is yours: pip install -e FOLDER. {near}"
-        raise UsageError(f"no installed distribution '{distribution}' has a plugin", code="TEST-003", hint=hint)
-    return found
+    return list(points.values())
 
 
 def cases(entry: Entry, *, environments: bool = False, kinds: Sequence[str] = (), checks: Sequence[str] = ()) -> Iterator[Case]:
@@ -118,10 +127,7 @@ def _every(entry: Entry, environments: bool, names: frozenset[str], *, parts: bo
     yield from _of(Subject(entry), PLUGIN)
     if not parts:  # what probes and imports the plugin
         return
-    try:
-        if probe(entry).failure:
-            return
-    except NotImported:
+    if not _can_be_imported(entry):
         return
     file = local.file_of(entry.distribution)
     module = local.load(file) if file else importlib.import_module(entry.target)
@@ -136,6 +142,16 @@ def _every(entry: Entry, environments: bool, names: frozenset[str], *, parts: bo
             yield from _of(subject, EVERY, *kinds, kind)
     for name, target in getattr(module, local.COMMANDS, {}).items() if file else ():
         yield from _of(_command(Entry(name, str(target), entry.distribution, entry.version, command=True), str(target)), COMMAND)
+
+
+def _can_be_imported(entry: Entry) -> bool:
+    """Return whether the plugin can be imported here; a process is started to find out, unless it has been imported already."""
+    if entry.target in sys.modules:
+        return True
+    try:
+        return not probe(entry).failure
+    except NotImported:
+        return False
 
 
 def _command(entry: Entry, target: str) -> Subject:
