@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,13 @@ def test_on_the_command_line(swift):
         ("org/set", "ms", "ms:org/set"),
         ("hf:org/set", "ms", "hf:org/set"),
         ("AI-ModelScope/alpaca-gpt4-data-zh#5", "", "ms:AI-ModelScope/alpaca-gpt4-data-zh"),
-        ("AI-ModelScope/alpaca-gpt4-data-zh", "hf", "hf:AI-ModelScope/alpaca-gpt4-data-zh"),
+        ("AI-ModelScope/alpaca-gpt4-data-zh", "hf", "hf:llm-wizard/alpaca-gpt4-data-zh"),
+        ("llm-wizard/alpaca-gpt4-data-zh", "", "hf:llm-wizard/alpaca-gpt4-data-zh"),
+        ("llm-wizard/alpaca-gpt4-data-zh", "ms", "ms:AI-ModelScope/alpaca-gpt4-data-zh"),
+        ("hf:AI-ModelScope/alpaca-gpt4-data-zh", "", "hf:AI-ModelScope/alpaca-gpt4-data-zh"),
+        ("DAMO_NLP/jd:cls#5", "", "ms:DAMO_NLP/jd"),
+        ("AI-MO/NuminaMath-TIR", "", "AI-MO/NuminaMath-TIR"),
+        ("AI-MO/NuminaMath-TIR", "ms", "ms:AI-MO/NuminaMath-TIR"),
         ({"name": "hub", "path": "iic/set"}, "", "ms:iic/set"),
     ],
 )
@@ -180,3 +187,16 @@ def test_the_hub_of_a_bare_name(name, hub, path):
 def test_a_name_of_another_tool_is_ours():
     options = {"identity": {"model_name": "a", "model_author": "b"}}
     assert choose_dataset(registry(), "swift/self-cognition#5", options, "dataset", hub="ms").name == "identity"
+
+
+def test_a_name_of_one_hub_is_not_asked_of_another():
+    with pytest.raises(UsageError, check=coded("DATA-164"), match="ms: alone"):
+        choose_dataset(registry(), "DAMO_NLP/jd:cls", {}, "dataset", hub="hf")
+
+
+def test_the_ids_of_datasets():
+    """Of the hubs that there are, and each an owner and a name."""
+    entries = json.loads(resources.files("swift_data").joinpath("dataset_ids.json").read_text())
+    assert len(entries) > 190
+    assert {scheme for entry in entries for scheme in entry} == {"ms", "hf"}
+    assert all(name.count("/") == 1 for entry in entries for name in entry.values())

@@ -19,6 +19,7 @@ from swift_core.contract import DataChoice, DatasetSpec, Progress, UsageError, s
 from swift_core.options import Invalid, fields
 from swift_core.plugins import Registry, hub_of_owner
 from swift_core.system import digest, sha256
+from swift_data.dataset_ids import place_of
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9]+:")
 _HUB = re.compile(r"((?:[A-Za-z][A-Za-z0-9]+:)?[^:]+)(?::([^:]+))?")
@@ -52,8 +53,10 @@ def choose_dataset(
     implied: dict[str, Any] = dict(found)
     named = implied if "path" in implied else given
     place = str(named.get("path", ""))
-    if spec == "hub" and place and not _SCHEME.match(place) and (scheme := hub or hub_of_owner(registry, place)):
-        named["path"] = f"{scheme}:{place}"
+    if spec == "hub" and place and not _SCHEME.match(place):
+        scheme, place = place_of(place, hub, where)
+        if scheme := scheme or hub or hub_of_owner(registry, place):
+            named["path"] = f"{scheme}:{place}"
     for key in implied.keys() & given.keys():
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
         raise UsageError(message, code="DATA-003", where=f"{where}.{key}", hint="Keep one of them.")

@@ -59,4 +59,12 @@ def _resolved(draft: Draft, key: str, *, streaming: bool = False) -> tuple[DataC
         except SwiftError as error:
             errors.append(error)
     Problems.raise_any(errors)
+    draft.notes += [note for choice in chosen if (note := _elsewhere(choice))]
     return tuple(fetch_dataset(choice, draft.progress) for choice in chosen)
+
+
+def _elsewhere(choice: DataChoice) -> str:
+    """Return a note if a dataset is read from a hub or by an id that the user did not write; '' otherwise."""
+    path = str(choice.options.get("path", ""))
+    asked = choice.asked.partition("#")[0]
+    return f"dataset {asked} is {path}" if choice.name == "hub" and path not in (asked, "") and not asked.startswith(path) else ""
