@@ -160,6 +160,14 @@ class StandIns:
                 found.append(self._value(name, word, verb))
         return found
 
+    def _cached(self, verb: str, part: str) -> str:
+        """Return a folder of rows that were tokenised ahead."""
+        folder = self.folder / f"cached-{verb}" / part
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {"part": part, "datasets": [{"name": "file", "path": self.rows(verb)}], "validation_ratio": 0.01, "seed": 42}
+        (folder / "rows.json").write_text(json.dumps(found))
+        return str(folder)
+
     def file(self, path: str) -> str:
         """Return a copy of a YAML file with what it names replaced."""
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -188,6 +196,8 @@ class StandIns:
         if name in ("adapters", "ckpt_dir", "adapter", "mcore_adapter"):
             alias, equals, _ = value.partition("=")
             return f"{alias}={self.adapter}" if equals else str(self.adapter)
+        if name in ("cached_dataset", "cached_val_dataset"):
+            return self._cached(verb, "train" if name == "cached_dataset" else "val")
         if name in ("dataset", "val_dataset", "dataset_name"):
             share = f"#{value.rpartition('#')[2]}" if re.search(r"#\d+$", value) else ""
             return f"{self.rows(verb)}{share}"

@@ -41,6 +41,8 @@ LINES = [
     f"sft {TRAINING} --max_steps -1 --modules_to_save embed_tokens lm_head --lora_dropout 0.05 --use_rslora true",
     "sft --model MODEL --dataset ROWS --eval_strategy epoch --save_strategy epoch --metric_for_best_model loss --greater_is_better false",
     f"sft {TRAINING} --enable_thinking false --use_chat_template true --task_type causal_lm",
+    f"sft {TRAINING} --model_type qwen3_emb --max_epochs 2",
+    f"sft {TRAINING} --deepspeed zero0 --tuner_backend peft",
     f"sft {TRAINING} --model_name swift-robot --model_author swift --experts_impl grouped_mm",
     "sft --model MODEL --dataset ROWS --attn_impl flash_attn --sequence_parallel_size 2 --nproc_per_node 2 --tuner_type full",
     "sft --model MODEL --dataset PAIRS --task_type seq_cls --num_labels 2 --use_chat_template false --truncation_strategy right",
@@ -98,6 +100,9 @@ LINES = [
     "export --model MODEL --to_ollama true --output_dir ollama",
     "export --model MODEL --torch_dtype bfloat16 --output_dir half --push_to_hub false",
     "export --model MODEL --to_mcore true --torch_dtype bfloat16 --output_dir mcore --test_convert_precision true",
+    "export --model MODEL --dataset ROWS --dataset_num_proc 8 --split_dataset_ratio 0.01 --to_cached_dataset true --output_dir cached",
+    "export --model MODEL --dataset PAIRS --to_cached_dataset true --template_mode rlhf --output_dir cached",
+    "export --model MODEL --dataset TEXT --to_cached_dataset true --use_chat_template false --loss_scale all --output_dir cached",
     "export --mcore_model MODEL --to_hf true --output_dir hf",
     # eval
     "eval --model MODEL --eval_backend Native --infer_backend pt --eval_limit 10 --eval_dataset gsm8k --eval_num_proc 4 --temperature 0",

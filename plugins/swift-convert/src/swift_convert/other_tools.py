@@ -29,7 +29,6 @@ UNSUPPORTED: Mapping[str, str] = {
     "num_labels": "Classifiers are not converted here: only generation.",
     "problem_type": "Classifiers are not converted here: only generation.",
     "load_data_args": "Name the calibration rows: --dataset FILE.",
-    "to_cached_dataset": "Training stores its tokenised rows by itself: name the rows with --dataset.",
     "to_peft_format": "Adapters of swift are in PEFT's format already.",
     "quant_method=gptq_v2": "GPTQ v2 is not available: use --quantizer gptq.",
     "quant_method=hqq": "HQQ's models can't be saved by the libraries here: use --quantizer bnb, torchao or gptq.",

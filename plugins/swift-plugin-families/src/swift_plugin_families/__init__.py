@@ -8,6 +8,9 @@ shared-expert layers. Linear layers of a block that are not targets (routers, we
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 from swift_core import hookimpl
 from swift_core.contract import ModelFamily, Ref
 from swift_plugin_families import (
@@ -36,6 +39,9 @@ from swift_plugin_families import (
     yi,
 )
 
+if TYPE_CHECKING:
+    from swift_core.contract import Settings, VerbSpec
+
 VENDORS = (
     baichuan, command, deepseek, exaone, falcon, gemma, glm, gpt, granite, internlm, liquid, llama, llava, mamba, minicpm, mistral, olmo,
     others, phi, qwen, qwen_vl, smollm, yi,
@@ -48,3 +54,13 @@ SWIFT_EXAMPLES = Ref("swift_plugin_families.examples:EXAMPLES")
 def swift_families() -> list[ModelFamily]:
     """Return all families of all vendors."""
     return [family for vendor in VENDORS for family in vendor.FAMILIES]
+
+
+@hookimpl
+def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterable[str]:
+    """Read ms-swift's names of model types."""
+    if not settings.given("family"):
+        return []
+    from swift_plugin_families import other_names
+
+    return list(other_names.apply(verb, settings))

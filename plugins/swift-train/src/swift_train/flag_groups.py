@@ -1,14 +1,16 @@
-"""Flags of ms-swift that mean one option together: those of evaluation during a training, and of early stopping."""
+"""Flags of ms-swift that mean one option together: those of evaluation during a training, of early stopping, of tokenised rows."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from swift_core.cli import note
 from swift_core.contract import UsageError
 from swift_core.options import FALSE
+from swift_train import tokenised_rows
 
 _EVALUATION = ("eval_use_evalscope", "eval_dataset", "eval_dataset_args", "eval_limit", "eval_generation_config")
 
@@ -19,7 +21,11 @@ def combine(words: Sequence[str]) -> list[str]:
     Raises:
         UsageError: the evaluation has no tasks, or a value is no JSON.
     """
-    rest, found = _taken(words, (*_EVALUATION, "early_stop_interval"))
+    rest, found = _taken(words, (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset"))
+    if cached := found.pop("cached_dataset", None):
+        own = tokenised_rows.words(cached, found.pop("cached_val_dataset", []))
+        rest += own
+        note(f"--cached_dataset {' '.join(cached)} is {shlex.join(own)} here: rows whose tokens are stored are not tokenised again")
     if interval := found.pop("early_stop_interval", None):
         rest += ["--callbacks", f"early-stopping:patience={interval[-1]}"]
         note(f"--early_stop_interval {interval[-1]} is {' '.join(rest[-2:])} here")

@@ -12,6 +12,7 @@ from swift_core.checkpoints import family_of
 from swift_core.contract import ParallelSpec, Run, SwiftError, UsageError
 from swift_core.plugins import registry
 from swift_core.system import output_path, write_json
+from swift_train import tokenised_rows
 from swift_train.averaged_weights import averaged_weights
 from swift_train.build import base_of, load_base
 from swift_train.callbacks import Callbacks
@@ -53,11 +54,12 @@ if TYPE_CHECKING:
 _PATIENCE = 2.5  # factor on the timeout for reading or writing a whole model, which makes no watchdog mark meanwhile
 
 
-def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+def train(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     """Train a model and write the final checkpoint.
 
     Returns:
-        The checkpoint's folder, and figures: steps, tokens, supervised, seconds, loss_first, loss_last, heldout_before, heldout_after.
+        The checkpoint's folder (None with `tokenize_only`), and figures:
+        steps, tokens, supervised, seconds, loss_first, loss_last, heldout_before, heldout_after.
 
     Raises:
         UsageError: data, model or options are wrong.
@@ -68,6 +70,8 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     resume, callbacks = resume_of(run, report.folder), Callbacks(run, report)
     shapes = load_base(run, "meta")  # tokenizer and configuration, without weights
     rows, heldout = load_rows(run, task, shapes, report)
+    if run.options.get("tokenize_only"):
+        return tokenised_rows.write(run, rows, heldout)
     media = media_collator(shapes)
     strategy: Strategy = _strategy(run)
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))

@@ -36,6 +36,12 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
         "callback: --callback wandb:project=NAME.",
         affects_result=False,
     )
+    tokenize_only: bool = option(
+        False,
+        "Tokenise the rows, check their masks, and stop before the model is loaded; the same training finds them stored. With "
+        "--output, the names of the rows are written there.",
+        affects_result=False,
+    )
     plan: bool = option(True, "Compute the plan of memory, disk and time, and refuse a run that can't fit.", affects_result=False)
     force: bool = option(False, "Start the run even if its plan does not fit.", affects_result=False)
     eval: dict[str, Any] = option(

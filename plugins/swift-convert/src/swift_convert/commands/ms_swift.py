@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from swift_core.cli import note
-from swift_core.contract import UsageError
+from swift_core.contract import TaskSpec, UsageError
 from swift_core.options import FALSE, TRUE
+from swift_core.plugins import registry
 
 _UPLOAD = "Write: swift push FOLDER hf:ORG/NAME."
 _TWO_STEPS = "Merge first: swift merge ADAPTER --output merged; then swift quantize merged, or swift export merged."
@@ -19,6 +20,8 @@ def export(words: Sequence[str]) -> tuple[str, list[str]]:
         UsageError: it combines several conversions, or the upload of one.
     """
     rest = list(words)
+    if _take_switch(rest, "to-cached-dataset"):
+        return _tokenise(rest)
     merge, upload, ollama = (_take_switch(rest, name) for name in ("merge-lora", "push-to-hub", "to-ollama"))
     mcore = [name for name in ("to-mcore", "to-hf") if _take_switch(rest, name)]
     for theirs, ours in (("mcore-model", "--model"), ("mcore-adapter", "--adapter"), ("mcore-adapters", "--adapter")):
@@ -58,6 +61,24 @@ def export(words: Sequence[str]) -> tuple[str, list[str]]:
         note("export --torch_dtype is read as --to safetensors")
         rest += ["--to", "safetensors"]
     return "export", rest
+
+
+def _tokenise(words: list[str]) -> tuple[str, list[str]]:
+    """Return the training verb that tokenises rows for later, and its arguments."""
+    task, mode = _take(words, "task-type") or "", _take(words, "template-mode") or ""
+    plain = (_take(words, "use-chat-template") or "true").lower() in FALSE
+    names = {name.replace("-", "_"): spec.name for spec in registry().all(TaskSpec) for name in (spec.name, *spec.also)}
+    verb = names.get(task.replace("-", "_"), "") if task not in ("", "causal_lm") else "dpo" if mode == "rlhf" else ""
+    if task not in ("", "causal_lm") and not verb:
+        hint = f"Tasks: {', '.join(sorted(set(names.values())))}."
+        raise UsageError(f"there is no task '{task}'", code="CONVERT-046", where="--task_type", hint=hint)
+    scale = _take(words, "loss-scale") if not verb and plain else None
+    read = {"task_type": task, "template_mode": mode, "use_chat_template": "false" if plain else "", "loss_scale": scale or ""}
+    verb = verb or ("pretrain" if plain else "sft")
+    words += ["--use-chat-template", "false"] if plain and verb == "seq-cls" else []
+    given = "".join(f" --{name} {value}" for name, value in read.items() if value)
+    note(f"export --to_cached_dataset{given} is read as {verb} --tokenize-only")
+    return verb, [*words, "--tokenize-only", "--no-plan"]
 
 
 def _calibration(words: list[str]) -> list[str]:
