@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_core.contract import Run
+    from swift_train.batches import Micro
 
 _COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # fields of config.json
 _HINT = "Leave --router-loss out."
@@ -29,6 +30,13 @@ def router_loss(output: Any) -> Tensor:
             "transformers computes no loss of the router for this architecture", code="TRAIN-166", where="router_loss", hint=_HINT
         )
     return found
+
+
+def with_router_loss(total: Tensor, balance: Tensor, micro: Micro, weight: float) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+    """Return the loss of a micro-batch with the gradient of the router's loss, which counts as much as the supervised tokens, and its metric."""
+    count = (micro.weights > 0).sum()
+    added = weight * count * balance
+    return total + (added - added.detach()), {"router_loss": (balance.detach() * count, count)}
 
 
 def problems(run: Run) -> Iterator[Problem]:

@@ -12,11 +12,11 @@ from swift_data.rows.conversations import with_default_system
 from swift_data.unread import Unread
 
 from swift_core.contract import UsageError
-from swift_train.adapters import takes_logits_to_keep
 from swift_train.embedding_noise import embedding_noise
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
-from swift_train.router_loss import router_loss
+from swift_train.router_loss import router_loss, with_router_loss
+from swift_train.scored_logits import scored_logits
 from swift_train.template_encoder import TemplateEncoder
 from swift_train.token_losses import summed_loss
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
@@ -201,23 +201,6 @@ class NextToken:
         return summed_cross_entropy(output, micro.labels, micro.weights)
 
 
-def scored_logits(model: Module, micro: Micro, **more: Any) -> tuple[Tensor, Any]:
-    """Return the logits at the supervised positions, (supervised, vocabulary), and the model's whole output; `more` are arguments of it."""
-    rows = micro.row_arguments  # use_cache must be off: transformers ignores them with a cache
-    if not takes_logits_to_keep(model):
-        output = model(input_ids=micro.input_ids, use_cache=False, **rows, **more)
-        return output.logits.squeeze(0).index_select(0, micro.positions), output
-    output = model(input_ids=micro.input_ids, use_cache=False, logits_to_keep=micro.positions, **rows, **more)
-    return output.logits.squeeze(0), output
-
-
-def with_router_loss(total: Tensor, balance: Tensor, micro: Micro, weight: float) -> Loss:
-    """Return the loss of a micro-batch with the gradient of the router's loss, which counts as much as the supervised tokens do."""
-    count = (micro.weights > 0).sum()
-    added = weight * count * balance
-    return Loss(total + (added - added.detach()), {"router_loss": (balance.detach() * count, count)})
-
-
 class SampleTask(NextToken):
     """A task whose loss is a mean over samples, such as pairs of answers, instead of supervised tokens; a base class."""
 
@@ -253,7 +236,7 @@ class TokenTask(NextToken):
         total = summed_loss(output, micro.labels, micro.weights, self.options)
         if self._router_loss is None:
             return total
-        return with_router_loss(total, self._router_loss, micro, self.options.router_loss)
+        return Loss(*with_router_loss(total, self._router_loss, micro, self.options.router_loss))
 
 
 class SftTask(TokenTask):
