@@ -33,7 +33,7 @@ def router_loss(output: Any) -> Tensor:
 
 
 def with_router_loss(total: Tensor, balance: Tensor, micro: Micro, weight: float) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
-    """Return the loss of a micro-batch with the gradient of the router's loss, which counts as much as the supervised tokens, and its metric."""
+    """Return the loss with the gradient of the router's, which counts as much as the supervised tokens do, and its metric."""
     count = (micro.weights > 0).sum()
     added = weight * count * balance
     return total + (added - added.detach()), {"router_loss": (balance.detach() * count, count)}

@@ -233,10 +233,8 @@ class TokenTask(NextToken):
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the losses of the supervised tokens."""
-        total = summed_loss(output, micro.labels, micro.weights, self.options)
-        if self._router_loss is None:
-            return total
-        return Loss(*with_router_loss(total, self._router_loss, micro, self.options.router_loss))
+        total, balance = summed_loss(output, micro.labels, micro.weights, self.options), self._router_loss
+        return total if balance is None else Loss(*with_router_loss(total, balance, micro, self.options.router_loss))
 
 
 class SftTask(TokenTask):
