@@ -19,6 +19,7 @@ from swift_environments import own_code
 from swift_environments.installers import own_settings
 from swift_environments.process import Work
 
+from swift_core.plugins import registry
 from swift_core.system.file_lock import locked
 from tests.conftest import CommandLine
 from tests.tiny_wheels import write_index
@@ -205,6 +206,15 @@ def test_jobs_can_be_imported_in_an_environment_which_has_no_code_that_makes_env
     script = "import importlib, sys\nsys.modules['swift_environments'] = None\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
     done = subprocess.run([sys.executable, "-P", "-c", script, *JOBS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "library"), [("exporter", "swift-convert"), ("quantizer", "swift-convert"), ("evaluator", "swift-evaluate")]
+)
+def test_an_engine_has_the_library_of_its_jobs_in_its_environment(kind, library):
+    for entry in registry().entries(kind):
+        if entry.spec.engines:
+            assert library in own_code.versions(own_code.distributions(entry.plugin.distribution)), entry.spec.name
 
 
 def test_an_absent_engine_is_reported_offered_and_installed(swift, tiny_model):

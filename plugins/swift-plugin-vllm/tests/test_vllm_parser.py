@@ -43,6 +43,7 @@ FIELDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "chat_template": ("t.jinja", {"chat_template": "t.jinja"}),
     "tool_call_parser": ("hermes", {"tool_call_parser": "hermes", "enable_auto_tool_choice": True}),
     "reasoning_parser": ("qwen3", {"reasoning_parser": "qwen3"}),
+    "max_logprobs": (50, {"max_logprobs": 50}),
     "max_lora_rank": (20, {"max_lora_rank": 32}),
     "max_loras": (3, {"max_loras": 3}),
     "max_cpu_loras": (6, {"max_cpu_loras": 6}),
@@ -54,12 +55,13 @@ GUESSING = {
     "speculative_tokens": 3,
     "speculative_config": {"prompt_lookup_max": 4},
 }
+GENERATION: dict[str, Any] = {"max_new_tokens": 64, "temperature": 0.5, "top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1}
 VARIABLES = {"cpu_kv_cache_gib", "cpu_threads"}  # not on the command line
 
 
 def test_every_option_lands_in_its_field(vllm_python: str, tmp_path: Path) -> None:
-    assert {*FIELDS, *GUESSING, *VARIABLES} == set(VllmOptions.model_fields)
-    options = {name: value for name, (value, _) in FIELDS.items()} | GUESSING
+    assert {*FIELDS, *GUESSING, *GENERATION, *VARIABLES} == set(VllmOptions.model_fields)
+    options = {name: value for name, (value, _) in FIELDS.items()} | GUESSING | GENERATION
     made = backends.command(
         VllmBackend(VllmOptions(**options)),
         adapters={"one": write_adapter(tmp_path / "a b=c", r=8)},
@@ -69,6 +71,7 @@ def test_every_option_lands_in_its_field(vllm_python: str, tmp_path: Path) -> No
     expected: dict[str, Any] = {field: value for _, fields in FIELDS.values() for field, value in fields.items()}
     expected |= {"model": "/models/base", "served_model_name": ["base"], "host": "127.0.0.1", "port": 8000, "trust_remote_code": True}
     expected |= {"speculative_config": {"prompt_lookup_max": 4, "method": "ngram", "model": "/draft", "num_speculative_tokens": 3}}
+    expected |= {"override_generation_config": GENERATION}
     assert {field: parsed[field] for field in expected} == expected
     assert parsed["enable_lora"]
     assert str(tmp_path / "a b=c") in str(parsed["lora_modules"])

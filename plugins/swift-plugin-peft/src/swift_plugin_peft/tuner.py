@@ -18,6 +18,7 @@ from swift_train.tuner_bases import PeftSwitching
 
 from swift_core.contract import SwiftError, UsageError, suggestion
 from swift_plugin_peft import pissa_to_lora
+from swift_plugin_peft.fused_lora import fuse
 from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
 from swift_plugin_peft.restoring import remove_partial_adapter, truly_missing, under_all_names
 from swift_plugin_peft.selection import Selection, select
@@ -82,6 +83,7 @@ class PeftTuner(PeftSwitching):
             )
         if self._init_modifies_base():
             pissa_to_lora.save_initial_values(adapted)
+        fuse(adapted)
         result: Module = adapted.train()
         return result
 
@@ -124,6 +126,8 @@ class PeftTuner(PeftSwitching):
                 where=str(folder),
                 hint=_CHECK_BASE,
             )
+        if trainable:
+            fuse(adapted)
         restored: Module = adapted.train(trainable)
         return restored
 
