@@ -208,13 +208,12 @@ def test_jobs_can_be_imported_in_an_environment_which_has_no_code_that_makes_env
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("kind", "library"), [("exporter", "swift-convert"), ("quantizer", "swift-convert"), ("evaluator", "swift-evaluate")]
-)
-def test_an_engine_has_the_library_of_its_jobs_in_its_environment(kind, library):
+@pytest.mark.parametrize(("kind", "library"), [("exporter", "convert"), ("quantizer", "convert"), ("evaluator", "evaluate")])
+def test_an_engine_has_the_library_of_its_jobs_and_the_formats_in_its_environment(kind, library):
     for entry in registry().entries(kind):
         if entry.spec.engines:
-            assert library in own_code.versions(own_code.distributions(entry.plugin.distribution)), entry.spec.name
+            ours = own_code.versions(own_code.distributions(entry.plugin.distribution))
+            assert {f"swift-{library}", "swift-formats"} <= ours.keys(), entry.spec.name
 
 
 def test_an_absent_engine_is_reported_offered_and_installed(swift, tiny_model):

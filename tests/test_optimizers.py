@@ -154,7 +154,10 @@ def test_names_of_transformers_are_known(name):
 
 
 SHARDED = [spec.name for spec in registry().all(OptimizerSpec) if spec.shards]
-TOLERANCE = {"muon": 2e-3}  # it orthogonalizes in bfloat16, whose sums depend on the shards
+TOLERANCE = {
+    "muon": 2e-3,  # it orthogonalizes in bfloat16, whose sums depend on the shards
+    "galore": 2e-4,  # singular vectors of near singular values turn with the gradients' rounding
+}
 
 
 def _losses(metrics):
