@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from swift_provenance.signing import sign, verify
 from swift_testing.hugging_face import COMMIT, HuggingFaceServer
 from swift_testing.rig import write_tiny_model
 
@@ -119,6 +122,22 @@ def test_an_adapter_is_pushed_with_a_model_card_and_comes_back(swift, hub, adapt
     assert b"/home/me" not in b"".join(files.values())
     swift("fetch", "hf:org/mine")  # its base is not there
     assert Checkpoint.at(swift.folder / "cache/models--org--mine/snapshots" / COMMIT).hash() == Checkpoint.at(adapter).hash()
+
+
+def test_a_signed_checkpoint_is_pushed_as_it_was_signed(swift, hub, adapter):
+    (adapter / "notes.txt").write_text("signed too")
+    key, public = ec.generate_private_key(ec.SECP256R1()), swift.folder / "key.pub"
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (swift.folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    sign(adapter, swift.folder / "key.pem")
+    swift.env["HF_TOKEN"] = TOKEN
+    pushed = swift("push", "adapter", "hf:org/mine", "--private")
+    assert pushed.code == 0, pushed.err
+    copy = swift.folder / "copy"
+    for name, content in hub.repositories["org/mine"].items():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(content)
+    verify(copy, public)
 
 
 def test_a_dry_run_lists_the_files_and_asks_nothing(swift, hub, adapter):

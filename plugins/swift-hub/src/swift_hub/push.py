@@ -1,4 +1,7 @@
-"""Upload a checkpoint to a hub, with a model card: the files of its format, its manifest and its licence, nothing else of the folder."""
+"""Upload a checkpoint to a hub, with a model card: the files of its format, its manifest and its licence, nothing else of the folder.
+
+A signed checkpoint is uploaded exactly as it is, since its signature is over every file.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from swift_provenance.description import describe
 from swift_provenance.model_card import model_card
+from swift_provenance.signing import SIGNATURE
 
 from swift_core.checkpoints import MANIFEST, Checkpoint, Fetcher
 from swift_core.contract import Reference, UsageError
@@ -65,6 +69,9 @@ def prepare(folder: Path, target: str) -> Upload:
             where=str(checkpoint.folder),
             hint="Remove them from the folder; a checkpoint in its format does not need them.",
         )
+    if SIGNATURE in beside:
+        every = sorted(path for path in checkpoint.folder.rglob("*") if path.is_file())
+        return Upload(reference, {path.relative_to(checkpoint.folder).as_posix(): path for path in every}, {})
     runs = folder.absolute().parent if run else Path("runs")
     texts = {} if _CARD in beside else {_CARD: model_card(describe(checkpoint.folder, runs), reference.name)}
     if checkpoint.manifest:
