@@ -14,7 +14,7 @@ OTHERS = """
 import json
 from swift_core import hookimpl
 from swift_core.contract import EvaluatorSpec, Ref
-from swift_evaluate.roles import Scores
+from swift_evaluate.roles import Item, Scores
 
 class Inline:
     def __init__(self, options): pass
@@ -24,6 +24,8 @@ class Inline:
 
 class Silent(Inline):
     def evaluate(self, server, asked):
+        if "unanswered" in asked.tasks:
+            asked.record(Item(task="unanswered", id="1", status="failed", output="out of order"))
         return Scores()
 
 @hookimpl
@@ -108,6 +110,7 @@ def test_an_inline_evaluator_gets_the_checkpoint_and_nothing_is_served(swift_pro
         (("--evaluator", "sums", "--url", "http://127.0.0.1:1/v1"), (1, "127.0.0.1:1")),
         (("--evaluator", "silent", "--url", "URL"), (1, "gave no scores for any task")),
         (("--evaluator", "silent", "--url", "URL", "--tasks", "a"), (1, "gave no scores for a")),
+        (("--evaluator", "silent", "--url", "URL", "--tasks", "unanswered"), (1, "none of the 1 questions was answered")),
         (("--evaluator", "smus", "--url", "URL"), (2, "Did you mean 'sums'?")),
     ],
 )

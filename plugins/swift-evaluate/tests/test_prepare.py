@@ -94,6 +94,12 @@ def test_rows_have_the_fields_of_the_hub_repositories(tmp_path):
     assert (row["answer"], "他在动" in row["question"]) == ("A", True)
 
 
+def test_pairs_on_which_the_annotators_did_not_agree_are_left_out_and_counted(tmp_path):
+    lines = [{"sentence1": text, "sentence2": "b", "label": label} for text, label in (("a", "neutral"), ("c", "-"), ("d", "-"))]
+    found = prepare("cmnli", sources(tmp_path, {"dev.json": "\n".join(map(json.dumps, lines))}), tmp_path / "out")
+    assert (found.counts, found.left_out) == ({"default/val": 1}, {"default/val": 2})
+
+
 def test_few_shot_examples_and_ids(tmp_path):
     with_examples = prepare("cmmlu", sources(tmp_path / "a", ORIGINALS["cmmlu"]), tmp_path / "a-out")
     without = prepare(
@@ -118,7 +124,7 @@ def test_few_shot_examples_and_ids(tmp_path):
         ("ceval", {"law_dev.csv": f"{CEVAL}0,问,甲,乙,丙,丁,A,\n"}, "--from", "split 'val'"),
         ("mmlu", {"anatomy_test.csv": "Q,a,b,c,d,F\n"}, "anatomy_test.csv, row 1", "not 'F'"),
         ("mmlu", {"anatomy.csv": "Q,a,b,c,d,A\n"}, "anatomy.csv", "split of the file is unknown"),
-        ("cmnli", {"dev.json": '{"sentence1": "a", "sentence2": "b", "label": "-"}'}, "dev.json, row 1", "not '-'"),
+        ("cmnli", {"dev.json": '{"sentence1": "a", "sentence2": "b", "label": "maybe"}'}, "dev.json, row 1", "not 'maybe'"),
         ("gsm8k", {"test.jsonl": '{"question": "q", "answer": "5"}'}, "test.jsonl, row 1", "####"),
         ("gsm8k", {"test.jsonl": '{"question": "q"\n'}, "test.jsonl, row 1", "not valid JSON"),
         ("arc", {"ARC-Easy-Test.jsonl": json.dumps({**ARC, "answerKey": "E"})}, "row 1", "not 'E'"),

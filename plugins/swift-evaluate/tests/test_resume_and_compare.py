@@ -158,6 +158,16 @@ def test_settings_that_differ_are_named_one_by_one(tmp_path):
     assert found.notes == ['evaluator.options.metrics differs: ["exact"] and ["exact", "f1"]']
 
 
+def test_a_file_is_the_same_task_from_another_folder(tmp_path):
+    for name, tasks in (("first", ["sums.jsonl"]), ("second", ["../sums.jsonl"]), ("third", ["a/sums.jsonl", "b/sums.jsonl"])):
+        (tmp_path / name).mkdir()
+        lines = [json.dumps({"task": task, "id": "1", "scores": {"accuracy": 1.0}}) for task in tasks]
+        (tmp_path / name / "items.jsonl").write_text("\n".join(lines) + "\n")
+    assert list(compare(tmp_path / "first", tmp_path / "second").results) == ["sums.jsonl"]
+    with pytest.raises(UsageError, match="in common"):
+        compare(tmp_path / "first", tmp_path / "third")
+
+
 def test_unlike_questions_are_left_out(swift_project, evaluated):
     good, bad = (swift_project.folder / name for name in evaluated)
     changed = [{**item, "prompt": "other"} if int(item["id"]) < 20 else item for item in items(bad) if int(item["id"]) < 50]

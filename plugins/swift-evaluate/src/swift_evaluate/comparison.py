@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def compare(baseline: Path | str, other: Path | str, *, metrics: Iterable[str] =
     """
     folders = [_folder(Path(baseline)), _folder(Path(other))]
     records = [_record(folder) for folder in folders]
-    items = [read_items(folder) for folder in folders]
+    items = [_by_file_name(read_items(folder)) for folder in folders]
     notes = _settings(*records)
     kept, left_out = _common(*items)
     notes += left_out
@@ -115,6 +115,15 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
     return found
+
+
+def _by_file_name(items: list[Item]) -> list[Item]:
+    """Return the items with their tasks by the names of their files, since a file may be evaluated from another working folder."""
+    tasks = {item.task for item in items}
+    names = {task: Path(task).name or task for task in tasks}
+    if len(set(names.values())) < len(tasks):
+        return items
+    return [replace(item, task=names[item.task]) for item in items]
 
 
 def _common(first: list[Item], second: list[Item]) -> tuple[set[tuple[str, str]], list[str]]:

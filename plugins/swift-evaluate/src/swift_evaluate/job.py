@@ -81,6 +81,10 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     items = read_items(report.folder)
     record = {**made_with(run, subject, found), **scores.summary(items, found), "contamination": contamination(run, items)}
     absent = [task for task in tasks if not record["scores"].get(task)] or ([] if record["scores"] else ["any task"])
+    if absent and items and all(item.status == "failed" for item in items):
+        message, last = f"none of the {len(items)} questions was answered", items[-1].output
+        hint = f"{last.strip()} The evaluator's files are in {report.folder / EVALUATOR}.".strip()
+        raise SwiftError(message, code="EVAL-128", where="tasks", hint=hint)
     if absent:
         hint = f"Name tasks of the evaluator with --tasks; its files are in {report.folder / EVALUATOR}."
         raise SwiftError(f"the evaluator '{choice.name}' gave no scores for {', '.join(absent)}", code="EVAL-004", where="tasks", hint=hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -38,8 +39,8 @@ def content(runs: Sequence[ReportedRun]) -> Markup:
     )
     note = Markup("<p class=note>The lines are {:.0%} confidence intervals.</p>").format(LEVEL)
     first, *others = [run for run in runs if run.name in records]
-    tasks = records[first.name]["scores"].keys()
-    differences = joined(_difference(first, other) for other in others if tasks & records[other.name]["scores"].keys())
+    files = {name: {Path(task).name for task in record["scores"]} for name, record in records.items()}
+    differences = joined(_difference(first, other) for other in others if files[first.name] & files[other.name])
     warnings = Markup("<ul>{}</ul>").format(remarks) if remarks else ""
     return joined(
         [Markup('<div class="charts">{}</div>').format(joined(charts)), note, warnings, differences, columns(_facts(records), mark=True)]

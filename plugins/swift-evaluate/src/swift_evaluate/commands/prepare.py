@@ -24,9 +24,20 @@ def command(name: str, sources: tuple[Path, ...], output: Path | None, overwrite
     """Prepare a benchmark, and print where it is."""
     found = prepare(name, sources, output or Path("eval-data") / name, overwrite=overwrite)
     if as_json:
-        click.echo(json.dumps({"benchmark": found.name, "folder": str(found.folder), "rows": dict(found.counts), "hash": found.hash()}))
+        click.echo(
+            json.dumps(
+                {
+                    "benchmark": found.name,
+                    "folder": str(found.folder),
+                    "rows": dict(found.counts),
+                    "left_out": dict(found.left_out),
+                    "hash": found.hash(),
+                }
+            )
+        )
         return
     for place, count in found.counts.items():
-        click.echo(f"{place}: {count} rows")
+        left = f"; {number} left out, since they have no answer" if (number := found.left_out.get(place)) else ""
+        click.echo(f"{place}: {count} rows{left}")
     data = json.dumps({found.name: str(found.folder)})
     click.echo(f"prepared: {found.folder}; evaluate with: swift eval MODEL --evaluator NAME --tasks {found.name} --data '{data}'")

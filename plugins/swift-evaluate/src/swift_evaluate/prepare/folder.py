@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ RECORD = "prepared.json"
 
 @dataclass(frozen=True, slots=True)
 class PreparedBenchmark:
-    """A folder that `prepare` wrote; `counts` has the number of rows by `subset/split`."""
+    """A folder that `prepare` wrote; `counts` has the number of rows by `subset/split`, `left_out` that of rows without an answer."""
 
     name: str  # the benchmark
     folder: Path  # where its files are
     counts: Mapping[str, int]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def split(self) -> str:
@@ -67,7 +68,7 @@ def read_prepared(folder: Path) -> PreparedBenchmark:
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        found = PreparedBenchmark(str(record["benchmark"]), folder, dict(record["rows"]))
+        found = PreparedBenchmark(str(record["benchmark"]), folder, dict(record["rows"]), dict(record.get("left_out", {})))
     except (OSError, ValueError, KeyError, TypeError):
         hint = "Prepare the files first: swift eval prepare NAME --from FILES"
         raise UsageError("not a prepared benchmark", where=str(folder), hint=hint, code="EVAL-028") from None

@@ -27,7 +27,7 @@ class Format:
     """How a benchmark's files are read and what a prepared row has.
 
     Attributes:
-        convert: source row and subset → prepared row.
+        convert: source row and subset → prepared row; None for a row that is not evaluated, as its authors say.
         place: file → subset and split.
         split: the split whose items are evaluated.
         few_shot: the split with worked examples; '' if the benchmark has none.
@@ -38,7 +38,7 @@ class Format:
         join: rows of all files → the rows that are written, if one row comes from several files.
     """
 
-    convert: Callable[[SourceRow, str], dict[str, Any]]
+    convert: Callable[[SourceRow, str], dict[str, Any] | None]
     place: Callable[[Path], Place]
     split: str = "test"
     few_shot: str = ""
@@ -85,8 +85,10 @@ def _mmlu(row: SourceRow, subset: str) -> dict[str, Any]:
     return {"question": row.text("question"), "choices": choices, "answer": LETTERS.index(_letter(row, "answer")), "subject": subset}
 
 
-def _cmnli(row: SourceRow, _subset: str) -> dict[str, Any]:
+def _cmnli(row: SourceRow, _subset: str) -> dict[str, Any] | None:
     label = row.text("label")
+    if label == "-":  # the annotators did not agree
+        return None
     if label not in CMNLI_LABELS:
         raise row.error(f"the label must be one of {', '.join(CMNLI_LABELS)}, not '{label}'")
     question = f"前提：{row.text('sentence1')}\n假设：{row.text('sentence2')}\n前提和假设之间是什么关系？"

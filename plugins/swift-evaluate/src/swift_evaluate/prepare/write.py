@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,14 @@ def prepare(name: str, sources: Sequence[Path], out: Path, *, overwrite: bool = 
     form, files = FORMATS[name], source_files(sources)
     places: Places = {}
     first: dict[tuple[str, str], SourceRow] = {}
+    left_out: Counter[str] = Counter()
     for file in files:
         place = form.place(file)
         if not place[1]:
             hint = "Name the file SUBJECT_SPLIT.csv or put it into a folder named after its split: test, dev or val."
             raise UsageError("the split of the file is unknown", where=str(file), hint=hint, code="EVAL-026")
-        _read(form, file, place, places.setdefault(place, {}), first)
+        if count := _read(form, file, place, places.setdefault(place, {}), first):
+            left_out["/".join(place)] += count
     if not any(split == form.split and found for (_, split), found in places.items()):
         raise UsageError(f"no file has the split '{form.split}', which {name} is evaluated on", where="--from", code="EVAL-027")
     if form.join:
@@ -53,16 +56,20 @@ def prepare(name: str, sources: Sequence[Path], out: Path, *, overwrite: bool = 
         (folder / "README.md").write_text(_card(form, sorted(places)), encoding="utf-8")
         counts = {f"{subset}/{split}": len(found) for (subset, split), found in sorted(places.items())}
         hashes = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-        write_json(folder / RECORD, {"benchmark": name, "rows": counts, "sources": hashes})
+        write_json(folder / RECORD, {"benchmark": name, "rows": counts, "left_out": left_out, "sources": hashes})
     return read_prepared(out)
 
 
 def _read(
     form: Format, file: Path, place: tuple[str, str], found: dict[str, dict[str, Any]], first: dict[tuple[str, str], SourceRow]
-) -> None:
-    subset = place[0]
+) -> int:
+    """Add the rows of a file to those found; return how many are left out."""
+    subset, left_out = place[0], 0
     for row in rows(file, form.columns):
         converted = form.convert(row, subset)
+        if converted is None:
+            left_out += 1
+            continue
         if form.own_id and form.own_id in row.data:
             own = str(row.data[form.own_id])
             key = f"{subset}/{own}" if form.id_per_subset else own
@@ -76,6 +83,7 @@ def _read(
                 copies += 1
                 key = f"{digest}-{copies}"
         found[key] = {"id": key, **converted}
+    return left_out
 
 
 def _card(form: Format, places: Sequence[tuple[str, str]]) -> str:
