@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from swift_formats.sentence_transformers import Pooling, pooling_of
+from swift_testing.encoders import write_encoder
 from swift_train.merge import merge
 from swift_train.testing import on_ranks, run_training, training_run, write_rows
 from torch.nn.functional import cross_entropy, normalize
@@ -98,6 +99,20 @@ def test_two_processes_train_as_one(tiny_model, tmp_path, parallel, options):
     assert steps(two) == [pytest.approx(step, abs=2e-5, rel=1e-5) for step in steps(one)]
     heldout = [metrics[-1]["heldout_loss"] for metrics in (one, two)]
     assert heldout[1] == pytest.approx(heldout[0], abs=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "modernbert"])
+def test_an_encoder_gives_the_vectors_of_its_padded_texts(rows, tmp_path, kind):
+    """The texts of a step share passes, although tokens attend to later ones."""
+    model = write_encoder(tmp_path / "model", kind)
+    options = {"task": "embedding", "tuner": "full", "batch_size": 4, "pooling": "mean", **SETTINGS, "max_steps": 1}
+    (line,) = steps(run_training(training_run(model, rows, **options), tmp_path / "run"))
+    tokenizer, plain = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model, dtype=torch.float32).train()
+    queries = vectors(plain, tokenizer, [row["query"] for row in ROWS[:4]], "mean")
+    documents = vectors(plain, tokenizer, [text for row in ROWS[:4] for text in (row["positive"], *row["negative"])], "mean")
+    scores = normalize(queries, dim=-1) @ normalize(documents, dim=-1).T / 0.05
+    assert line["loss"] == pytest.approx(float(cross_entropy(scores, torch.arange(4) * 3).detach()), abs=2e-5)
+    assert Checkpoint.at(tmp_path / "run" / "output").head == "hidden"
 
 
 def test_both_passes_drop_out_the_same(tiny_model, rows, tmp_path):

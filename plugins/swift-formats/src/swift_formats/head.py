@@ -1,4 +1,4 @@
-"""The output layer of a checkpoint, if it is not that of a language model: N numbers per sequence, or none, as of embedding models."""
+"""The output layer of a checkpoint, if it is no language model's: N numbers per sequence or token, or none, as of embedding models."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from swift_formats.completeness import json_object
 from swift_formats.sentence_transformers import has_pooling
 from swift_formats.weights import ADAPTER, read_header
 
-_SUFFIX = "ForSequenceClassification"
+_KINDS = {"ForSequenceClassification": "score", "ForTokenClassification": "token"}
+_ADAPTER_KINDS = {"SEQ_CLS": "score", "TOKEN_CLS": "token"}
+_OUTPUTS = (".score.weight", ".classifier.weight", ".classifier.out_proj.weight", ".out_proj.weight")  # of heads, the last layer
 _HIDDEN = "hidden"
 _DEFAULT_LABELS = 2  # of transformers, if config.json names no labels
 
 
 def of_model(folder: Path) -> str:
-    """Return "score:N" for a model that transformers loads as a sequence classifier, "hidden" for an embedding model; '' for others.
+    """Return "score:N" or "token:N" for a model that transformers loads as a classifier, "hidden" for an embedding model; '' for others.
 
     An embedding model has sentence-transformers' pooling, or an architecture without an output layer (LlamaModel).
 
@@ -28,9 +30,10 @@ def of_model(folder: Path) -> str:
         return ""
     config = json_object(folder / "config.json")
     names = [str(name) for name in config.get("architectures") or ()]
-    if not any(name.endswith(_SUFFIX) for name in names):
+    kind = next((kind for name in names for suffix, kind in _KINDS.items() if name.endswith(suffix)), "")
+    if not kind:
         return _HIDDEN if has_pooling(folder) or _has_no_head(names, config) else ""
-    return f"score:{len(config.get('id2label') or ()) or config.get('num_labels') or _DEFAULT_LABELS}"
+    return f"{kind}:{len(config.get('id2label') or ()) or config.get('num_labels') or _DEFAULT_LABELS}"
 
 
 def _has_no_head(names: Sequence[str], config: Mapping[str, Any]) -> bool:
@@ -43,7 +46,7 @@ def _has_no_head(names: Sequence[str], config: Mapping[str, Any]) -> bool:
 
 
 def of_adapter(folder: Path) -> str:
-    """Return "score:N" for an adapter that has a sequence classifier's output layer, "hidden" for an embedding model's; '' for others.
+    """Return "score:N" or "token:N" for an adapter that has a classifier's output layer, "hidden" for an embedding model's; '' for others.
 
     Raises:
         UsageError: adapter_config.json is not a JSON object, or the weights are damaged.
@@ -51,7 +54,8 @@ def of_adapter(folder: Path) -> str:
     kind = json_object(folder / CONFIG).get("task_type")
     if kind == "FEATURE_EXTRACTION":
         return _HIDDEN
-    if kind != "SEQ_CLS" or not (folder / ADAPTER).is_file():
+    if kind not in _ADAPTER_KINDS or not (folder / ADAPTER).is_file():
         return ""
-    shapes = (entry["shape"] for name, entry in read_header(folder / ADAPTER).items() if name.endswith(".score.weight"))
-    return next((f"score:{shape[0]}" for shape in shapes), "")
+    shapes = {name: entry["shape"] for name, entry in read_header(folder / ADAPTER).items() if "lora_" not in name}
+    found = (shape[0] for end in _OUTPUTS for name, shape in shapes.items() if name.endswith(end))
+    return next((f"{_ADAPTER_KINDS[kind]}:{size}" for size in found), "")

@@ -19,7 +19,7 @@ from swift_formats.sentence_transformers import copy_pooling
 
 FILE = "head.json"
 Activation = Literal["none", "sigmoid", "softmax"]
-Input = Literal["text", "chat", "pair"]
+Input = Literal["", "text", "chat", "pair"]
 _PROBLEMS: Mapping[Any, Activation] = {
     "regression": "none",
     "multi_label_classification": "sigmoid",
@@ -34,14 +34,15 @@ class HeadFacts:
     Attributes:
         labels: names of the numbers.
         activation: what makes probabilities or scores of the logits; none: they are the result.
-        input: what the head was trained on: plain texts, conversations rendered by the chat template, or queries with documents.
+        input: what the head was trained on: plain texts, conversations rendered by the chat template, or queries with documents;
+            empty if unknown.
         system: default system prompt of the conversations.
         problem_type: of transformers; empty if unknown.
     """
 
     labels: tuple[str, ...] = ()
     activation: Activation = "none"
-    input: Input = "text"
+    input: Input = ""
     system: str = ""
     problem_type: str = ""
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_data.rows import ChatRow, LabelRow, normalise
-from swift_train.score_task import ConversationEncoder, LastToken, check_scored
-from swift_train.tokenise import SupervisedText, Tokeniser
+from swift_train.score_task import ConversationEncoder
 
 from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from swift_train.media.rows import RowMedia
-    from swift_train.tokenise import Encoded
+    from swift_train.tokenise import Encoded, SupervisedText
     from transformers import PreTrainedTokenizerBase
 
     from swift_core.contract import RawRow
@@ -28,7 +27,8 @@ class LabelledEncoder(ConversationEncoder):
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, options: SequenceClassificationOptions, stops: Sequence[str], media: RowMedia | None
     ) -> None:
-        super().__init__(tokenizer, options, stops, media)
+        super().__init__(tokenizer, options, stops, media, plain=not options.use_chat_template)
+        self._one_text = not options.use_chat_template
         self._problem_type, self._num_labels = options.problem_type, options.num_labels
         self.settings = {
             **self.settings,
@@ -43,6 +43,10 @@ class LabelledEncoder(ConversationEncoder):
         """Return the text of the conversation."""
         row = normalise(raw, ("label",), media_folder=self.media)
         assert isinstance(row, LabelRow)
+        if self._one_text and len(row.messages) != 1:
+            message = f"it has {len(row.messages)} messages: without the chat template a row is one text"
+            hint = "Leave out --use-chat-template false, or use rows of one message."
+            raise UsageError(message, code="DATA-163", where=f"{raw.file}, row {raw.number}", hint=hint)
         found = _columns(row, raw, self._problem_type, self._num_labels, self._numbers)
         chat = ChatRow(row.messages, row.tools, variables=row.variables, unread=row.unread)
         self.unread.add(chat)
@@ -51,37 +55,6 @@ class LabelledEncoder(ConversationEncoder):
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         """Check that the sequence is scored at its last token."""
         self.check_scored(sequences)
-
-
-class PlainLabelledEncoder:
-    """Encode a label row of one message by its text alone, with the tokenizer's special tokens, and its label as columns."""
-
-    grouped, marks = False, "last token"
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: SequenceClassificationOptions) -> None:
-        self.tokeniser: Tokeniser = LastToken(tokenizer)
-        self._problem_type, self._num_labels = options.problem_type, options.num_labels
-        self.settings: Mapping[str, Any] = {
-            "rows": "label", "plain": True, "problem_type": self._problem_type, "num_labels": self._num_labels, "scored": self.marks,
-            "names": list(options.label_names),
-        }  # fmt: skip
-        self.columns = column_names(self._problem_type, self._num_labels)
-        self._numbers = {name: number for number, name in enumerate(options.label_names)}
-
-    def texts(self, raw: RawRow) -> list[SupervisedText]:
-        """Return the text of the row's only message."""
-        row = normalise(raw, ("label",))
-        assert isinstance(row, LabelRow)
-        content = row.messages[0].get("content") if len(row.messages) == 1 else None
-        if not isinstance(content, str) or not content.strip():
-            message = f"it has {len(row.messages)} messages: without the chat template a row is one text"
-            hint = "Leave out --use-chat-template false, or use rows of one message."
-            raise UsageError(message, code="DATA-163", where=f"{raw.file}, row {raw.number}", hint=hint)
-        return [SupervisedText(content, (), whole=True, columns=_columns(row, raw, self._problem_type, self._num_labels, self._numbers))]
-
-    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
-        """Check that the sequence is scored at its last token."""
-        check_scored(sequences, self.tokeniser.tokenizer.pad_token_id)
 
 
 def _columns(row: LabelRow, raw: RawRow, problem_type: ProblemType, num_labels: int, numbers: Mapping[str, int]) -> tuple[float, ...]:

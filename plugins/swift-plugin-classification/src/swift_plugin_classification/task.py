@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_formats.head_facts import Activation, HeadFacts, write_head_facts
+from swift_formats.head_facts import Activation, HeadFacts, Input, write_head_facts
 from swift_train.score_task import ScoreTask
 from swift_train.tasks import Loss
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from swift_plugin_classification.labels import LabelledEncoder, PlainLabelledEncoder, column_names
+from swift_plugin_classification.labels import LabelledEncoder, column_names
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
     from swift_train.media.rows import RowMedia
-    from swift_train.tasks import Encoder
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -35,12 +34,12 @@ class SequenceClassification(ScoreTask):
     """Cross entropy, binary cross entropy or squared error of the scores of conversations, as transformers' classifiers compute them."""
 
     options: SequenceClassificationOptions
+    _encoder: LabelledEncoder
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> LabelledEncoder:
         """Return the encoder of label rows, with or without the model's chat template."""
-        if self.options.use_chat_template:
-            return LabelledEncoder(tokenizer, self.options, stops, media)
-        return PlainLabelledEncoder(tokenizer, self.options)
+        self._encoder = LabelledEncoder(tokenizer, self.options, stops, media)
+        return self._encoder
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the rows; with the accuracy (of all classes of a row), or the mean squared error."""
@@ -62,5 +61,6 @@ class SequenceClassification(ScoreTask):
         """Add what the numbers mean."""
         options = self.options
         labels = tuple(options.label_names or (f"LABEL_{number}" for number in range(options.num_labels)))
-        facts = HeadFacts(labels, _ACTIVATIONS[options.problem_type], "chat", options.system, options.problem_type)
+        kind: Input = "text" if self._encoder.plain else "chat"
+        facts = HeadFacts(labels, _ACTIVATIONS[options.problem_type], kind, options.system, options.problem_type)
         write_head_facts(folder, facts)

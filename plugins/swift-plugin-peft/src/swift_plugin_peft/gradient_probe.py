@@ -42,11 +42,13 @@ class _Probe:
 
 
 def modules_without_gradient(model: Any, paths: Sequence[str]) -> set[str]:
-    """Return the modules among `paths` whose outputs receive no gradient; empty if the model can't run on text alone.
+    """Return the modules among `paths` whose outputs receive no gradient; empty if the model can't run on text alone, or has no weights.
 
     Experts that the router did not select for the probe's row are not returned if a sibling expert processed part of the row: other
     rows will reach them. Parameters, gradients, training mode and random state of the model are left unchanged.
     """
+    if model.device.type == "meta":  # a backward pass can't give the probes on the CPU a gradient
+        return set()
     missed = _not_reached(model, paths, _SHORT) if paths else set()
     if not missed:
         return set()
@@ -59,7 +61,7 @@ def _not_reached(model: Any, paths: Sequence[str], tokens: int) -> set[str] | No
     probes = {path: _Probe() for path in paths}
     handles = [model.get_submodule(path).register_forward_hook(probe.hook) for path, probe in probes.items()]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    training, devices = model.training, [] if model.device.type in ("cpu", "meta") else [model.device]
+    training, devices = model.training, [] if model.device.type == "cpu" else [model.device]
     try:
         model.requires_grad_(False)
         with torch.random.fork_rng(devices=devices):
@@ -88,11 +90,10 @@ def _backward(model: Any, tokens: int) -> bool:
                 values = output.logits if hasattr(output, "logits") else output.last_hidden_state
                 values.float().logsumexp(-1).mean().backward()
         except Exception as error:
-            reason = error
+            reason = f"{type(error).__name__}: {error}"  # not the error itself: its traceback would keep the pass's graph alive
         else:
             return True
-    if model.device.type != "meta":
-        log.warning("can't check that every adapter receives a gradient: %s: %s", type(reason).__name__, reason)
+    log.warning("can't check that every adapter receives a gradient: %s", reason)
     return False
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.heads import has_score_head
+from swift_train.heads import is_score
 from swift_train.model_parts import LLM, Part, parts_of
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -94,8 +94,9 @@ def find_modules_to_save(names: list[str], model: Module) -> list[str]:
 
 def linear_layers(model: Any) -> list[str]:
     """Return the paths of the linear layers, quantized ones included, without the output head."""
-    head, packed = model.score if has_score_head(model) else model.get_output_embeddings(), bool(getattr(model, "is_quantized", False))
-    return [path for path, module in model.named_modules() if path and module is not head and _is_linear(module, packed=packed)]
+    head, packed = model.get_output_embeddings(), bool(getattr(model, "is_quantized", False))
+    named = ((path, module) for path, module in model.named_modules() if path and module is not head and not is_score(path, model))
+    return [path for path, module in named if _is_linear(module, packed=packed)]
 
 
 def to_target_modules(paths: list[str], model: Module, language_model: str = "") -> list[str] | str:

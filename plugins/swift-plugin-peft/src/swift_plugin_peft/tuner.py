@@ -13,7 +13,7 @@ import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import save_file
-from swift_train.heads import has_no_head, has_score_head
+from swift_train.heads import has_no_head, score_modules
 from swift_train.tuner_bases import PeftSwitching
 
 from swift_core.contract import SwiftError, UsageError, suggestion
@@ -231,9 +231,11 @@ class PeftTuner(PeftSwitching):
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
         kind = "FEATURE_EXTRACTION" if has_no_head(model) else "CAUSAL_LM"
-        if has_score_head(model):
-            kind = "SEQ_CLS"  # PEFT trains and saves the head with the adapter
-        return {"task_type": kind, "modules_to_save": self.options.modules_to_save or None, **self.options.config}
+        scores = score_modules(model)
+        if scores:  # PEFT trains and saves the head with the adapter
+            kind = "TOKEN_CLS" if type(model).__name__.endswith("ForTokenClassification") else "SEQ_CLS"
+        saved = [*self.options.modules_to_save, *(name for name in scores if name not in self.options.modules_to_save)]
+        return {"task_type": kind, "modules_to_save": saved or None, **self.options.config}
 
 
 def _check_dora_magnitudes(adapted: Module) -> None:

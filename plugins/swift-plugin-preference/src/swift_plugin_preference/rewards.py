@@ -55,10 +55,12 @@ class Rm(ScoreTask):
     """
 
     options: RmOptions
+    _encoder: RewardEncoder
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> RewardEncoder:
         """Return the encoder of preference rows, which uses the model's chat template."""
-        return RewardEncoder(tokenizer, self.options, stops, media)
+        self._encoder = RewardEncoder(tokenizer, self.options, stops, media)
+        return self._encoder
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the pairs, and metrics."""
@@ -69,7 +71,9 @@ class Rm(ScoreTask):
 
     def write_files(self, folder: Path, model: Any) -> None:
         """Add what the number means: a reward as it is, of a conversation."""
-        write_head_facts(folder, HeadFacts(("reward",), "none", "chat", self.options.system, "regression"))
+        write_head_facts(
+            folder, HeadFacts(("reward",), "none", "text" if self._encoder.plain else "chat", self.options.system, "regression")
+        )
 
 
 def _margin(raw: RawRow) -> float:

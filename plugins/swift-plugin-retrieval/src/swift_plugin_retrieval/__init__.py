@@ -1,15 +1,17 @@
-"""Embedding models."""
+"""Embedding models and rerankers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swift_core import hookimpl
 from swift_core.contract import Ref, TaskSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Settings, VerbSpec
+
+SWIFT_EXAMPLES = Ref("swift_plugin_retrieval.examples:EXAMPLES")
 
 
 @hookimpl
@@ -27,8 +29,33 @@ def swift_tasks() -> list[TaskSpec]:
             inspector=Ref("swift_train.inspection:Inspector"),
             loss_scope="step",
             head="hidden",
-        )
+        ),
+        _reranker(
+            name="reranker",
+            summary="Train a reranker: a score of a query and a document",
+            also=("rerank",),
+            task="Reranker",
+            head="score:1",
+        ),
+        _reranker(
+            name="generative-reranker",
+            summary="Train a language model as a reranker, by its answers yes and no",
+            also=("generative_reranker",),
+            task="GenerativeReranker",
+        ),
     ]
+
+
+def _reranker(*, task: str, **facts: Any) -> TaskSpec:
+    return TaskSpec(
+        **facts,
+        rows=("retrieval",),
+        factory=Ref(f"swift_plugin_retrieval.reranking:{task}"),
+        options=Ref(f"swift_plugin_retrieval.options:{task}Options"),
+        trainer=Ref("swift_train.job:train"),
+        inspector=Ref("swift_train.inspection:Inspector"),
+        loss_scope="sample",
+    )
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from pydantic import model_validator
-from swift_train.options import TRUNCATIONS, TrainOptions
+from swift_train.options import TRUNCATIONS, ChatOptions, TrainOptions
 
 from swift_core.options import option
 
@@ -56,3 +56,40 @@ class EmbeddingOptions(TrainOptions):
         if any(size < 1 for size in self.matryoshka_dims):
             raise ValueError("matryoshka_dims must be positive")
         return self
+
+
+class RerankerOptions(ChatOptions):
+    """Options of `swift reranker`; `max_length` is that of a query with one document."""
+
+    loss_type: Literal["pointwise", "listwise", "listnet"] = option(
+        "pointwise",
+        "Loss: binary cross entropy of each document (pointwise), cross entropy of the relevant documents among those of the query "
+        "(listwise), or of the distribution of their labels (listnet).",
+        values={
+            "pointwise_reranker": "pointwise",
+            "listwise_reranker": "listwise",
+            "generative_reranker": "pointwise",
+            "pointwise_generative_reranker": "pointwise",
+            "listwise_generative_reranker": "listwise",
+        },
+    )
+    temperature: float = option(1.0, "listwise, listnet: divides the scores.", gt=0)
+    negatives: int | None = option(
+        None, "Irrelevant documents of a row to use, the first ones; default: all.", ge=0, also=("hard_negatives", "max_negative_samples")
+    )
+    instruction: str = option(
+        "", "What makes a document relevant, in the text of each pair, if the model's chat template has no roles query and document."
+    )
+    truncation: Literal["error", "right", "drop"] = option(
+        "error",
+        "How to handle pairs longer than max_length: error, cut the document, or drop the row.",
+        also=("truncation_strategy",),
+        values=TRUNCATIONS,
+    )
+
+
+class GenerativeRerankerOptions(RerankerOptions):
+    """Options of `swift generative-reranker`."""
+
+    yes_token: str = option("yes", "Answer to a relevant pair, one token.", also=("positive_token",))
+    no_token: str = option("no", "Answer to another pair, one token.", also=("negative_token",))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_formats.generation_config import readable_generation_config, repaired_generation_config
 from swift_train.auto_classes import register
-from swift_train.heads import HIDDEN, SCORE, accept_logits_to_keep, size_of_head
+from swift_train.heads import HIDDEN, accept_logits_to_keep, auto_class, score_modules, size_of_head
 from swift_train.processors import share_template, tokenizer_of
 from swift_train.roles import Loaded, Loading
 from swift_train.weights import check_weights
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _KEYS = ("missing_keys", "unexpected_keys")
+_OTHER_HEADS = ("score.", "lm_head.", "cls.", "head.", "decoder.", "classifier.", "vocab_", "generator_", "discriminator_")
 
 
 class TransformersLoader:
@@ -54,7 +55,7 @@ class TransformersLoader:
         model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
         labels = {"num_labels": size_of_head(loading.head)} if size_of_head(loading.head) else {}
         if loading.head:
-            model_class = transformers.AutoModel if loading.head == HIDDEN else transformers.AutoModelForSequenceClassification
+            model_class = getattr(transformers, auto_class(loading.head))
         media = multimodal and has_processor(checkpoint)
         processor_class: Any = transformers.AutoProcessor if media else transformers.AutoTokenizer
         common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": loading.trust_remote_code}
@@ -101,7 +102,7 @@ class TransformersLoader:
             )
         except (ImportError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise loading_error(error, folder) from error
-        check_loaded(_without_heads(info) if loading.head and loading.head != Checkpoint.at(folder).head else info, folder)
+        check_loaded(_without_heads(info, model, loading.head, folder), folder)
         if reader and file:
             check_all_tensors_loaded(model, reader, file)
         check_finite(model, folder)
@@ -115,15 +116,26 @@ class TransformersLoader:
 
 def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
     processor = share_template(with_pad_token(processor))
+    if loading.head == HIDDEN and getattr(model, "pooler", None) is not None:
+        model.pooler = None  # of the first token in encoders such as BERT; vectors are pooled from the last hidden states
     if loading.head:
         accept_logits_to_keep(model, tokenizer_of(processor).pad_token_id)
     return Loaded(model, processor)
 
 
-def _without_heads(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `check_loaded` checks for a model that is loaded with another head: a new one, or none."""
-    kept = {name: [key for key in info[name] if not key.startswith((f"{SCORE}.", "lm_head."))] for name in _KEYS}
-    return {**info, **kept}
+def _without_heads(info: Mapping[str, Any], model: Any, head: str, folder: Path) -> Mapping[str, Any]:
+    """Return what `check_loaded` checks: without heads for a model that is loaded with another head than its own: a new one, or none.
+
+    Heads are also those of encoders that predict masked words, and the pooler of the first token, which many checkpoints lack.
+    """
+    if head != HIDDEN and head == Checkpoint.at(folder).head:
+        return info
+    base, new = f"{model.base_model_prefix}.", tuple(f"{name}." for name in score_modules(model))
+
+    def of_head(key: str) -> bool:
+        return key.startswith((*new, *_OTHER_HEADS)) or key.removeprefix(base).startswith("pooler.")
+
+    return {**info, **{name: [key for key in info[name] if not of_head(key)] for name in _KEYS}}
 
 
 def has_processor(folder: Path) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from swift_train.samples import Sample, Samples
 
 
+SECOND = "second_segment"  # a column by sequence: index of the first token of its second segment (BERT's token types)
 CPU_TOKENS = 512  # measured: with fewer tokens per pass the cores wait for each other, with more only memory use grows
 
 
@@ -91,7 +92,14 @@ class Micro:
     @property
     def row_arguments(self) -> dict[str, Any]:
         """Keyword arguments with which a transformers model keeps the rows separate, and those of media; empty for a single row of text."""
-        return {**self._separation, **(self.media.arguments if self.media else {})}
+        return {**self._separation, **self._segments, **(self.media.arguments if self.media else {})}
+
+    @property
+    def _segments(self) -> dict[str, Any]:
+        if SECOND not in self.columns:
+            return {}
+        numbers = (self.position_ids[0] == 0).cumsum(0) - 1  # of the sequence that each token is in
+        return {"token_type_ids": (self.position_ids >= self.columns[SECOND][numbers]).long()}
 
     @property
     def _separation(self) -> dict[str, Any]:

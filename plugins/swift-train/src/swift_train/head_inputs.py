@@ -15,6 +15,7 @@ from swift_formats.sentence_transformers import Pooling, max_length_of, pooling_
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_train.pair_texts import Pair, PairTexts, separates_pairs
+from swift_train.score_task import plain_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -88,6 +89,9 @@ class HeadInputs:
         return Pair([int(token) for token in item if not isinstance(token, Mapping)])
 
     def _conversation(self, messages: list[dict[str, Any]]) -> Pair:
+        if self._head.facts.input == "text":
+            text = plain_text(with_default_system(tuple(messages), self._head.facts.system))
+            return Pair(list(self._tokenizer(text, verbose=False)["input_ids"]))
         if not self._tokenizer.chat_template:
             message = "this model has no chat template"
             raise UsageError(message, code="SERVE-040", where="messages", hint="Send the text as 'input'.")

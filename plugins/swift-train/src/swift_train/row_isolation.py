@@ -12,7 +12,8 @@ changes the loss. So the losses of a short row are computed in several passes (`
 - *Before other rows, versus alone.* Other kernels may be used there, so the tolerance in bfloat16 is coarse.
 
 The noise level is the change caused by rows *after* the scored tokens, which a causal model can't attend to. A change of the row's own
-first tokens must be visible clearly above the noise; otherwise the result is unknown, and rows are computed one by one.
+first tokens must be visible clearly above the noise; otherwise the result is unknown, and rows are computed one by one. In an encoder,
+tokens attend to all tokens of their row, and the noise level is the least one.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def with_row_attention(strategy: Passes, task: ForwardLoss, tokens: Sequence[int
         longest: tokens of the longest row; a window or a chunk of attention is seen only by rows that exceed it.
         isolation: of the model with its own attention.
     """
-    if not isolation.together or isolation.boundaries is RowBoundaries.MROPE:
+    if not isolation.together or not isolation.causal or isolation.boundaries is RowBoundaries.MROPE:
         return isolation
     with RowProbe(strategy, task, (tokens[0], tokens[-1])) as probe:
         comparison = _Comparison(probe, tokens, longest)
@@ -183,7 +184,7 @@ def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strat
         hint = "Omit --packing: each row is then computed by itself."
         raise UsageError(f"rows can't be packed: {isolation.reason}", code="TRAIN-061", where="packing", hint=hint)
     if strategy.fixed_shapes and not isolation.causal:
-        message = f"this strategy pads rows to one length, and {isolation.reason}"
+        message = "this strategy pads rows to one length, and tokens attend to later tokens of their row"
         raise UsageError(message, code="TRAIN-062", where="parallel", hint="Use --parallel ddp or fsdp.")
 
 
@@ -237,10 +238,9 @@ class _Comparison:
             same=_TIMES * max(_SAME * loss, root_mean_square(first, second)),
             other=max(_TIMES * max(_OTHER * loss, median(self._own, first)), self._probe.precision),
         )
-        if behind > max(_TIMES * _OTHER * loss, self._probe.precision):
-            return one_by_one(
-                "in this architecture tokens attend to later tokens of their row", {"behind": behind, **asdict(noise)}, causal=False
-            )
+        causal = behind <= max(_TIMES * _OTHER * loss, self._probe.precision)
+        if not causal:  # what follows the scored tokens of a row tells nothing of the noise
+            noise = replace(noise, same=_TIMES * _SAME * loss, other=max(_TIMES * _OTHER * loss, self._probe.precision))
         refused: list[Isolation] = []
         for boundaries in RowBoundaries if self._probe.others else (RowBoundaries.POSITION_IDS,):
             try:
@@ -248,9 +248,10 @@ class _Comparison:
             except ProbeFailed as error:
                 found = one_by_one(f"{_UNKNOWN}: {error}")
             if found.together:
-                return found
+                return replace(found, causal=causal)
             refused.append(found)
-        return refused[0]
+        reason = refused[0].reason if causal else f"tokens attend to later tokens of their row, and {refused[0].reason}"
+        return replace(refused[0], causal=causal, reason=reason)
 
     def of_attention(self, boundaries: RowBoundaries) -> tuple[NDArray[Any], ...]:
         """Return the losses of a row between two others, and of the last tokens of a row of the maximum length."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import SwiftError, UsageError
-from swift_train.heads import SCORE
+from swift_train.heads import is_score
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -36,7 +36,7 @@ class WholeModelTuner:
                 hint="Train an adapter (--tuner qlora), or load it unquantized.",
             )
         for name, parameter in model.named_parameters():  # a head of scores may be new
-            parameter.requires_grad_(name.startswith(f"{SCORE}.") or self.is_trainable(name, family, model))
+            parameter.requires_grad_(is_score(name, model) or self.is_trainable(name, family, model))
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise UsageError("no trainable weights left", code="TUNER-020", where="tuner", hint="Freeze fewer weights.")
         return model.train()
