@@ -13,6 +13,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
+def reloaded(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The tiny model behind another URL, for trainings of all weights, which give it theirs."""
+    from grpo_server import Served
+
+    made = Served(tiny_model, tmp_path_factory.getbasetemp())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
 def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The tiny model behind a URL."""
     from grpo_server import Served

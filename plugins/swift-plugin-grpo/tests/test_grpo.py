@@ -86,11 +86,12 @@ def test_answers_are_sampled_scored_and_trained_on(grpo, served, tmp_path):
     assert not list((tmp_path / "run/rollouts").glob("*.partial*"))
 
 
-@pytest.mark.parametrize(("parallel", "tuner", "more"), [("ddp", "lora", {}), ("fsdp", "full", {"beta": 0.1, "num_iterations": 2})])
-def test_two_processes_train_as_one(grpo, tmp_path, parallel, tuner, more):
+@pytest.mark.parametrize("case", [("ddp", "lora", {}), ("fsdp", "full", {"beta": 0.1, "num_iterations": 2})])
+def test_two_processes_train_as_one(grpo, reloaded, tmp_path, case):
     """With full fine-tuning all steps are of one generation, which the server's own weights have sampled."""
+    parallel, tuner, more = case
     if tuner == "full":
-        more = {**more, "max_steps": 2}
+        more = {**more, "max_steps": 2, "url": reloaded.url}
     options = {"tuner": tuner, "learning_rate": 3e-3, **more}
     one = run_training(grpo(**options), tmp_path / "one")
     run = grpo(parallel=parallel, batch_size=2, **options)

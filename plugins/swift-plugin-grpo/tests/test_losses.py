@@ -43,7 +43,7 @@ def files(tmp_path_factory):
         ("sapo", {"beta": 0.05}),
     ],
 )
-def test_a_loss_is_its_equation_in_plain_torch_and_that_of_trl(tiny_model, served, files, tmp_path, case):
+def test_a_loss_is_its_equation_in_plain_torch_and_that_of_trl(tiny_model, reloaded, files, tmp_path, case):
     """Two passes over one generation with full fine-tuning: in the second one the ratios differ from 1. TRL's loss is differentiated."""
     from trl_replay import loss_of_trl
 
@@ -51,9 +51,9 @@ def test_a_loss_is_its_equation_in_plain_torch_and_that_of_trl(tiny_model, serve
     options = {
         "loss_type": kind, "num_iterations": 2, "max_steps": 2, "learning_rate": RATE, "schedule": "constant", "num_generations": 4,
         "batch_size": 8, "max_completion_length": 10, "shuffle": False, "max_grad_norm": 0.0, "reward_funcs": [reward],
-        "rollout": served.url, **more,
+        "rollout": reloaded.url, **more,
     }  # fmt: skip
-    run = replace(training_run(tiny_model, rows, task="grpo", tuner="full", **options), server=Server(served.url, ("m",)))
+    run = replace(training_run(tiny_model, rows, task="grpo", tuner="full", **options), server=Server(reloaded.url, ("m",)))
     ours = [line for line in run_training(run, tmp_path / "run") if "loss" in line]
     batch = plain.padded(Generation.read(generation_file(tmp_path / "run", 0)))
     chosen = GrpoOptions(**options)

@@ -72,7 +72,7 @@ class EmbeddedEngine(ServedEngine):
         def work() -> None:
             if self.worker.is_using(self._served.name):
                 raise UsageError(
-                    "the model has active requests", code="SERVE-095", where="model_path", hint="Try again when they are done."
+                    "the model has active requests", code="SERVE-099", where="model_path", hint="Try again when they are done."
                 )
             self._served.replace_weights(folder)
             self.worker.evict(self._served.name)

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from swift_serve.plugin import SERVE
-
 from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
-
-_BESIDE = "schedulers, rewards and templates run beside the training: give it to swift grpo"
-_OF_THE_TRAINING = ("multi_turn_scheduler", "max_turns", "external_plugins", "use_gym_env", "gym_env", "enable_thinking", "max_length")
+from swift_rollouts.other_tools import IGNORED
 
 
 @hookimpl
@@ -29,16 +23,21 @@ def swift_verbs() -> list[VerbSpec]:
             carry_out=Ref("swift_serve.temporary_server:carry_out"),
             spellings={"infer_backend": "backend", "sampler_engine": "backend"},
         ),
-        replace(
-            SERVE,
+        VerbSpec(
             name="rollout",
             summary="Serve a model for online training, which changes its adapters or weights",
-            also=(),
             options=Ref("swift_rollouts.serve_options:RolloutServeOptions"),
+            takes=("checkpoint",),
+            gives="server",
+            positional="model",
+            main="backend",
             parts={"backend": "vllm"},
+            job=Ref("swift_serve.serve:serve"),
             prepare=(Ref("swift_rollouts.serving:prepare"),),
-            ignored={**SERVE.ignored, **dict.fromkeys(_OF_THE_TRAINING, _BESIDE)},
-            unsupported={name: hint for name, hint in SERVE.unsupported.items() if name not in _OF_THE_TRAINING},
+            check=Ref("swift_serve.signatures:problems"),
+            spellings={"infer_backend": "backend"},
+            ignored=IGNORED,
+            command=Ref("swift_serve.commands.serve:ServeCommand"),
         ),
     ]
 

@@ -16,10 +16,16 @@ from swift_core.contract import UsageError
 from swift_core.plugins import KINDS as PARTS
 from swift_core.system import paths
 
-KINDS = (*PARTS, "command")
+KINDS = (*PARTS, "command", "reward", "rollout")
 PREFIX = "swift-plugin-"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_VERBS = '\n[project.entry-points."swift.verbs"]\nacme = "swift_plugin_acme"\n'  # in pyproject.toml, if the kind has a verb
+_VERBS = '\n[project.entry-points."swift.verbs"]\nacme = "swift_plugin_acme"\n'
+_MORE = {  # entry points in pyproject.toml beside that of the plugin
+    "verb": _VERBS,
+    "task": _VERBS,
+    "reward": '\n[project.entry-points."swift.rewards"]\nacme = "swift_plugin_acme.reward:Acme"\n',
+    "rollout": '\n[project.entry-points."swift.rollouts"]\nacme = "swift_plugin_acme.scheduler:Acme"\n',
+}
 _PLACEHOLDERS = re.compile(r"ACME_(?:KIND|DOES|TRY|NEEDS|TESTS|GROUP|TARGET)|swift_(?:plugin_|core\.)acme|ACME|Acme|acme")
 
 
@@ -74,7 +80,7 @@ def write(kind: str, name: str, target: Path, *, overwrite: bool = False) -> Non
                 if path.is_file() and "__pycache__" not in path.parts:
                     place = aside / filled(str(path.relative_to(source)), values)
                     place.parent.mkdir(parents=True, exist_ok=True)
-                    text = path.read_text(encoding="utf-8").replace("# VERBS\n", _VERBS if kind in ("verb", "task") else "")
+                    text = path.read_text(encoding="utf-8").replace("# VERBS\n", _MORE.get(kind, ""))
                     place.write_text(filled(text, values), encoding="utf-8")
 
 

@@ -24,11 +24,11 @@ class Answered:
     If the answer has several turns, its text is that of the last one, and the token ids are those of all, with what others said.
     """
 
-    text: str
-    ids: Sequence[int] = ()
+    text: str  # of the answer
+    ids: Sequence[int] = ()  # its tokens
     finish: str = "stop"  # "length" if it was cut
-    messages: Sequence[Mapping[str, Any]] = ()
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    messages: Sequence[Mapping[str, Any]] = ()  # the conversation before it
+    fields: Mapping[str, Any] = field(default_factory=dict)  # other fields of the prompt's row
     turns: Sequence[Mapping[str, Any]] = ()  # the messages after the prompt, if a scheduler or tools replied
     environment: float | None = None  # sum of the rewards that a scheduler gave
 

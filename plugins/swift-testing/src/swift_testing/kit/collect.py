@@ -21,7 +21,7 @@ from swift_testing.kit.subject import Subject, examples_of
 _MODULES = (
     "plugin", "specs", "options", "roles", "families", "formats", "loaders", "tuners", "adapters", "quantizers", "backends", "requests",
     "lifetimes", "datasets", "hubs", "tasks", "losses", "strategies", "exporters", "evaluators", "launchers", "optimizers",
-    "callbacks", "sections", "verbs", "commands",
+    "callbacks", "sections", "verbs", "commands", "rollouts",
 )  # fmt: skip
 _open: list[Subject] = []  # the current subject: its folder and server are kept until another one is checked or the process ends
 

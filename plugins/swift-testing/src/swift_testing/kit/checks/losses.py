@@ -26,7 +26,7 @@ def _samples(subject: Subject) -> Any:
     if not subject.spec.trainer.startswith("swift_train."):
         raise Skip("it has its own trainer")
     kind = next((kind for kind in subject.spec.rows if kind in _ALONE), None)
-    if kind is None:
+    if kind is None or "prompt" in subject.spec.rows:
         raise Skip("its loss is not a sum over tokens")
     store, samples = library("swift_train.store"), library("swift_train.samples")
 
