@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from swift_core.contract import SwiftError
 from swift_testing.kit.model import PLUGIN, CheckFailed, Skip, check, require
@@ -56,9 +57,8 @@ def check_schedulers(subject: Subject) -> None:
             raise CheckFailed(f"the scheduler '{point.name}': {error}") from error
 
 
-def _loaded(point: EntryPoint) -> type:
+def _loaded(point: EntryPoint) -> Any:
     try:
-        kind: type = point.load()
+        return point.load()
     except Exception as error:
         raise CheckFailed(f"{point.value} can't be imported: {type(error).__name__}: {error}") from error
-    return kind
