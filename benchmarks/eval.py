@@ -23,12 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from swift_evaluate import prompt_hash
 from swift_evaluate.prepare import prepare
+from swift_evaluate.records import Journal
+from swift_evaluate.roles import Item
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.scripted import Request
 
 from swift_core.environments import isolated_entries, python_for
 from swift_core.plugins import registry
+from swift_core.runs import Report
 
 BY_HAND = {
     "evalscope": """
@@ -152,6 +156,22 @@ def compared(name: str, many: int, server: SlowServer, *, args: argparse.Namespa
     return f"| {' | '.join(cells)} |"
 
 
+def recorded(count: int = 3000) -> float:
+    """Return the CPU milliseconds in which swift records an item: hash of the prompt, line of items.jsonl, progress."""
+    prompt = [{"role": "user", "content": "Solve the problem step by step. " * 20}]
+    shared = {"task": "gsm8k", "question": "What is 1 + 1?", "output": "The answer is 2. " * 20, "expected": "2", "scores": {"acc": 1.0}}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Path(os.devnull).open("w") as channel,
+        Journal(Report(Path(folder), channel)) as journal,
+    ):
+        journal.expect(count)
+        begin = time.process_time()
+        for number in range(count):
+            journal.record(Item(id=str(number), prompt=prompt_hash(prompt), **shared))
+        return 1000 * (time.process_time() - begin) / count
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluators", nargs="*", default=sorted(BY_HAND))
@@ -160,6 +180,7 @@ def main() -> None:
     parser.add_argument("--concurrency", nargs="*", type=int, default=[1, 16])
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    print(f"recording an item: {recorded():.3f} CPU ms\n", flush=True)
     head = ["evaluator", "concurrency", "items a minute", "by hand", "slower", "CPU ms an item", "by hand", "swift adds", "start, CPU s"]
     head.append("by hand")
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
