@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
 from swift_core.contract import Engine, FlagFor, ParallelSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract import Run
+    from swift_core.contract import Run, Settings, VerbSpec
 
 SWIFT_EXAMPLES = Ref("swift_plugin_deepspeed.examples:EXAMPLES")
 ENGINES = (Engine(requirements=("deepspeed>=0.19",)),)
@@ -39,6 +39,17 @@ def swift_parallel() -> list[ParallelSpec]:
         _spec("zero3-offload", "DeepSpeed ZeRO-3 with optimizer and weights offloaded to the CPU", "Zero3OffloadOptions", "zero3_offload"),
         _spec("deepspeed", "DeepSpeed ZeRO with the stage of a DeepSpeed JSON file", "DeepSpeedOptions"),
     ]
+
+
+@hookimpl
+def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterable[str]:
+    """Take the values of DeepSpeed's JSON file that the user gave no other ones for."""
+    name = str(settings.given("parallel") or "")
+    if "parallel" not in verb.parts or not (name == "deepspeed" or name.startswith("zero")):
+        return []
+    from swift_plugin_deepspeed import file_values
+
+    return list(file_values.apply(verb, settings))
 
 
 @hookimpl
