@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -295,3 +297,18 @@ def test_the_environment_is_not_used_for_arguments(project, monkeypatch, capsys)
     before = dict(os.environ)
     assert command_line(["sft", "--model", "model", *TRAINING, "--max-steps", "1", "--dry-run"]) == 0
     assert dict(os.environ) == before
+
+
+def test_the_example_of_those_who_come_from_ms_swift(project, tmp_path):
+    """The very lines of the page, on the tiny model: train, ask the held-out rows, merge."""
+    page = (Path(__file__).parent.parent / "docs/how-to/from-ms-swift.md").read_text()
+    text = re.search(r"## An example\n[^#]*?\n((?:    [^\n]*\n)+)", page)[1].replace("\\\n", " ").replace("Qwen/Qwen3-0.6B", "model")
+    lines = [shlex.split(line) for line in text.strip().splitlines()]
+    assert [line[:2] for line in lines] == [["NPROC_PER_NODE=1", "swift"], ["swift", "infer"], ["swift", "export"]]
+    for line in lines:
+        words = line[line.index("swift") + 1 :]
+        outcome = project.here(*words, *(["--device", "cpu"] if words[0] == "sft" else []))
+        assert outcome.code == 0, outcome.err
+    assert Checkpoint.at(tmp_path / "output-merged").manifest.kind == "model"
+    (answers,) = (tmp_path / "runs").glob("*/answers.jsonl")
+    assert len(answers.read_text().splitlines()) == 2  # a tenth of 16 rows
