@@ -304,10 +304,11 @@ def test_the_example_of_those_who_come_from_ms_swift(project, tmp_path):
     page = (Path(__file__).parent.parent / "docs/how-to/from-ms-swift.md").read_text()
     text = re.search(r"## An example\n[^#]*?\n((?:    [^\n]*\n)+)", page)[1].replace("\\\n", " ").replace("Qwen/Qwen3-0.6B", "model")
     lines = [shlex.split(line) for line in text.strip().splitlines()]
+    learning = ["--device", "cpu", "--dtype", "float32", "--learning-rate", "0.01", "--gradient-accumulation-steps", "1"]  # of few rows
     assert [line[:2] for line in lines] == [["NPROC_PER_NODE=1", "swift"], ["swift", "infer"], ["swift", "export"]]
     for line in lines:
         words = line[line.index("swift") + 1 :]
-        outcome = project.here(*words, *(["--device", "cpu"] if words[0] == "sft" else []))
+        outcome = project.here(*words, *(learning if words[0] == "sft" else []))
         assert outcome.code == 0, outcome.err
     assert Checkpoint.at(tmp_path / "output-merged").manifest.kind == "model"
     (answers,) = (tmp_path / "runs").glob("*/answers.jsonl")
