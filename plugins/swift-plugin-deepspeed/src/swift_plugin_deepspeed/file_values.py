@@ -74,6 +74,6 @@ def _accumulation(config: Mapping[str, Any], settings: Settings) -> int | None:
     numbers = [whole, rows or 4, *processes]
     if not all(isinstance(number, int) or str(number).isdecimal() for number in numbers):
         return None
-    total, *parts = map(int, numbers)
+    total, *parts = (int(str(number)) for number in numbers)
     step = parts[0] * parts[1] * parts[2]
     return total // step if total % step == 0 else None
