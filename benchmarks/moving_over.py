@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from unittest import mock
 
@@ -63,6 +64,7 @@ _REWARDS = (  # that the examples' own plugin files define
 )  # fmt: skip
 _SCHEDULERS = ("sudoku_scheduler", "deepeyes_scheduler", "tree_rollout_scheduler", "tool_call_scheduler")
 _VARIABLES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+_SIZES = ("tensor", "pipeline", "context", "shard_size")
 _CODE = re.compile(r"\[SWIFT-[A-Z]+-\d+\]")
 _HELP = re.compile(r"swift [\w -]*--help lists (the options|them)\.")  # says nothing of what was meant
 _VERB_FLAGS = ("rlhf_type", "task_type")  # their values are tasks
@@ -335,8 +337,14 @@ def files(folder: Path, tool: str, stand_ins: StandIns) -> Count:
         except (SwiftError, yaml.YAMLError) as error:
             count.add(str(path.relative_to(folder)), str(error)[:200])
             continue
+        if find_verb(found.verb, registry()) is None:
+            text = f"the task '{found.verb}'"
+            count.add(str(path.relative_to(folder)), Problem(text, text, absent=True))
+            continue
         if found.impossible:
-            count.add(str(path.relative_to(folder)), "; ".join(f"{item.key}: {item.reason}" for item in found.impossible)[:300])
+            text = "; ".join(f"{item.key}: {item.reason}" for item in found.impossible)[:300]
+            helpful = not any("no such key is known" in item.reason for item in found.impossible)
+            count.add(str(path.relative_to(folder)), Problem(text, text if helpful else ""))
             continue
         count.add(str(path.relative_to(folder)), _run_file(yaml_file.text(found, path.name), found.verb, stand_ins))
     return count
@@ -357,6 +365,11 @@ def _run_file(text: str, verb: str, stand_ins: StandIns) -> Problem:
     parallel = values.get("parallel")
     if isinstance(parallel, dict) and isinstance(parallel.get("config"), str):
         values["parallel"] = {**{key: value for key, value in parallel.items() if key not in ("config", "name")}, "name": "zero2"}
+        parallel = values["parallel"]
+    sizes = [int(parallel.get(size) or 1) for size in _SIZES] if isinstance(parallel, dict) else [1]
+    if "processes" not in values and prod(sizes) > 1:
+        values["processes"] = prod(sizes)  # their launchers give the number
+    values.pop("launcher", None)  # Ray may not be installed
     file = stand_ins.folder / "file.yaml"
     file.write_text(yaml.safe_dump(values))
     return outcome([verb, str(file)])

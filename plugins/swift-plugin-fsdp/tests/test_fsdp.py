@@ -14,6 +14,7 @@ import pytest
 import torch
 from swift_plugin_fsdp.options import FsdpOptions
 from swift_plugin_fsdp.strategy import FsdpStrategy
+from swift_testing.rig import write_tiny_model
 from swift_train import sharding
 from swift_train.batches import RowGroup, collate
 from swift_train.build import load_base
@@ -23,7 +24,7 @@ from swift_train.tasks import PretrainTask
 from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, samples_of, training_run, write_rows
 from torch import nn
 from torch.distributed.tensor import DTensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig
 
 from swift_core.contract.errors import PeerFailed, SwiftError, UsageError
 from swift_core.plugins.registered import registry
@@ -55,6 +56,29 @@ def steps(metrics):
 
 def close(ours, theirs):
     torch.testing.assert_close(torch.tensor(steps(ours)), torch.tensor(steps(theirs)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.full("parallel")
+def test_experts_in_4_bits_are_cut_too(rows, tmp_path):
+    """The stacks of a mixture's experts, which are parameters of no linear layer."""
+    folder = write_tiny_model(tmp_path / "mixture")
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    (folder / "model.safetensors").unlink()
+    sizes = {"hidden_size": 64, "moe_intermediate_size": 64, "intermediate_size": 64, "head_dim": 16, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "num_experts": 4, "num_experts_per_tok": 2, "vocab_size": vocabulary}
+    AutoModelForCausalLM.from_config(Qwen3MoeConfig(**sizes, **heads)).save_pretrained(folder)
+    options = {"tuner": "qlora", "tuner_options": {"dropout": 0.0, "targets": ["q_proj"]}}
+    packed = {"quantizer": registry().choose("quantizer", "bnb", {"experts": True})}
+
+    def run(ranks):
+        made = training_run(folder, rows, **options, **settings(ranks, gradient_checkpointing=True))
+        return replace(made, parts={**made.parts, **packed})
+
+    one = run_training(run(1), tmp_path / "one")
+    two = on_ranks(2, partial(run_training, sharded(run(2)), tmp_path / "two"))[0]
+    close(two, one)
+    proof = json.loads((tmp_path / "two/parallel.json").read_text())
+    assert proof["max_weight_bytes"] == pytest.approx(proof["model_bytes"] / 2, rel=0.02)
 
 
 @pytest.mark.parametrize(("tuner", "checkpointing"), [("lora", True), ("full", False), ("qlora", True)])

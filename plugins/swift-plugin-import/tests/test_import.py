@@ -96,7 +96,8 @@ EXPECTED = {
         "dataset": [{"name": "hf:acme/questions", "files": ["train/a.jsonl", "train/b.jsonl"], "subset": "main"}], "num_generations": 4,
     }),
     "axolotl/mixture_kernels.yaml": ("sft", [], {
-        "model": "hf:acme/moon-26b-a4b@abcdef", "attention": "sdpa", "validation_ratio": 20, "loss_type": "eaft", "eaft_alpha": 0.5,
+        "model": "hf:acme/moon-26b-a4b@abcdef", "attention": "flash_attention_3",
+        "validation_ratio": 20, "loss_type": "eaft", "eaft_alpha": 0.5,
         "quantizer": {"name": "bnb", "double_quantization": False}, "shuffle": False,
         "tuner": {"name": "qlora", "targets": ["q_proj"], "freeze_vit": True, "freeze_aligner": True},
     }),

@@ -92,14 +92,9 @@ def swift_check(run: Run) -> Iterator[Problem]:
         )
     parallel = run.parts["parallel"].name if "parallel" in run.parts else ""
     options = run.parts["quantizer"].options if "quantizer" in run.parts else {}
-    if parallel == "fsdp" and (options.get("bits", 4) != 4 or options.get("experts")):
-        what = "the experts of a mixture" if options.get("experts") else "weights of 8 bits"
-        yield Problem(
-            code="QUANT-018",
-            where="parallel",
-            message=f"fsdp shards linear layers of 4 bits, and not {what}",
-            hint="Use --parallel ddp, or leave the experts as they are." if options.get("experts") else "Use 4 bits, or --parallel ddp.",
-        )
+    if parallel == "fsdp" and options.get("bits", 4) != 4:
+        message, hint = "fsdp shards weights of 4 bits, and not those of 8", "Use 4 bits, or --parallel ddp."
+        yield Problem(code="QUANT-018", where="parallel", message=message, hint=hint)
     elif parallel in _SHARDING:
         yield Problem(
             code="QUANT-006",

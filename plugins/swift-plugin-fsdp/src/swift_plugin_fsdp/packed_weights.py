@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import Parameter
+from torch.nn.utils.parametrize import is_parametrized
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-_STATE = "quant_state"
+_STATE = "quant_state"  # of a layer, or of the parametrization that expands the experts of a mixture
+_PACKED = ("weight", "original")
 
 
 def shardable(module: Module, dtype: torch.dtype, device: torch.device) -> None:
     """Replace the packed weights of a model by parameters of `dtype` with the same bytes, and move what expands them to the device."""
     for part in module.modules():
-        state, weight = vars(part).get(_STATE), part._parameters.get("weight")
-        if state is None or weight is None or weight.dtype != torch.uint8 or weight.numel() % dtype.itemsize:
-            continue
-        part._parameters["weight"] = Parameter(weight.data.view(-1).view(dtype).view(-1, 1), requires_grad=False)
-        state.to(device)
+        if is_parametrized(part):
+            part._state_dict_hooks.clear()  # bitsandbytes' would name a shard as the expanded weight, and expand it
+        state = next((vars(each)[_STATE] for each in (part, *part.children()) if vars(each).get(_STATE) is not None), None)
+        for name in _PACKED if state is not None else ():
+            weight = part._parameters.get(name)
+            if weight is not None and weight.dtype == torch.uint8 and weight.numel() % dtype.itemsize == 0:
+                part._parameters[name] = Parameter(weight.data.view(-1).view(dtype).view(-1, 1), requires_grad=False)
+                state.to(device)

@@ -15,6 +15,8 @@ _SCHEDULES = {
     "constant_with_warmup": "constant", "cosine_with_min_lr": "cosine", "cosine_warmup_with_min_lr": "cosine",
     "cosine_with_restarts": "cosine-restarts", "inverse_sqrt": "inverse-sqrt", "warmup_stable_decay": "wsd",
 }  # fmt: skip
+_HUB = "kernels-community/"
+_KERNELS = {"flash-attn3": "flash_attention_3", "flash-attn": "flash_attention_2", "flash-attn2": "flash_attention_2"}
 _ATTENTION = {
     "fa2": "flash_attention_2",
     "fa3": "flash_attention_3",
@@ -135,6 +137,17 @@ def schedule(keys: Keys, found: Translation, *, key: str = "lr_scheduler_type") 
     found.set("schedule", _SCHEDULES.get(str(name), str(name)), key)
 
 
+def schedule_arguments(keys: Keys, found: Translation) -> None:
+    """Read `lr_scheduler_kwargs`."""
+    known = Vocabulary(found).paths()
+    for name, value in mapping(keys, found, "lr_scheduler_kwargs").items():
+        origin = f"lr_scheduler_kwargs.{name}"
+        if f"schedule_options.{name}" in known:
+            found.set(f"schedule_options.{name}", value, origin)
+        else:
+            found.refuse(origin, value, "the schedules have no such option here")
+
+
 def moments(keys: Keys, found: Translation, *, default_steps: int = 500) -> None:
     """Read when checkpoints are saved and the model is evaluated: a strategy and a number of steps."""
     keys.rename("evaluation_strategy", "eval_strategy")
@@ -184,6 +197,9 @@ def attention(key: str, value: Any, found: Translation) -> None:
     """Read the attention implementation."""
     if value in (None, "auto"):
         found.drop(key, value, "it is chosen by default")
+    elif kernel := next((name for end, name in _KERNELS.items() if str(value).startswith(_HUB) and str(value).endswith(end)), ""):
+        found.set("attention", kernel, key)
+        found.notes.append(f"{key}: code of a hub's kernel is not executed; {kernel} is that of the package flash-attn")
     else:
         found.set("attention", _ATTENTION.get(str(value), str(value)), key)
         if value == "xformers":
@@ -209,6 +225,7 @@ def resuming(keys: Keys, found: Translation) -> None:
 
 def checkpointing(keys: Keys, found: Translation) -> None:
     """Read activation checkpointing, and where activations are kept."""
+    keys.rename("activation_checkpointing", "gradient_checkpointing")
     value, moved = keys.take("gradient_checkpointing"), keys.take("activation_offloading")
     if "disk" in (moved, str(value).removeprefix("offload_")):
         key = "activation_offloading" if moved == "disk" else "gradient_checkpointing"

@@ -36,6 +36,8 @@ class Axolotl(TableImporter):
             task = "reward"
         if is_on(keys.take("process_reward_model")):
             task = "prm"
+        if any("DiffusionPlugin" in str(plugin) for plugin in axolotl_rows.listed(keys.get("plugins") or ())):
+            task = "diffusion"
         if task in ("grpo", "gdpo"):
             keys.spread("trl")
             keys.spread("vllm")
@@ -124,7 +126,7 @@ class Axolotl(TableImporter):
                     found.drop(key, keys.take(key), "no adapter is trained")
         if regexes := keys.take("unfrozen_parameters"):
             found.set("tuner.name", "freeze", "unfrozen_parameters")
-            found.set("tuner.train_regex", "|".join(f"(?:{regex})" for regex in regexes), "unfrozen_parameters")
+            found.set("tuner.train_regex", "|".join(f"(?:{regex})" for regex in axolotl_rows.listed(regexes)), "unfrozen_parameters")
             for key in [key for key in keys.left() if key.startswith(("lora_", "peft_", "loraplus_"))]:
                 found.drop(key, keys.take(key), "no adapter is trained: unfrozen_parameters chooses the weights")
         if directory := keys.take("lora_model_dir"):
@@ -173,7 +175,7 @@ class Axolotl(TableImporter):
     def _excess(self, keys: Keys, found: Translation) -> None:
         value = keys.take("excess_length_strategy")
         ours = {"drop": "drop", "truncate": "right", "raise": "error"}
-        if value is not None and value in ours:
+        if isinstance(value, str) and value in ours:
             found.set("truncation", ours[value], "excess_length_strategy")
         elif value is not None:
             found.refuse("excess_length_strategy", value, "there are drop, truncate and raise")

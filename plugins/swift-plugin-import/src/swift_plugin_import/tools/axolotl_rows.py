@@ -101,8 +101,7 @@ def arrange(keys: Keys, found: Translation) -> None:
 
 def _pretraining(value: Any, keys: Keys, found: Translation) -> None:
     found.verb = "pretrain"
-    items = listed([{"path": value}] if isinstance(value, str) else value)
-    mappings = [{"path": item} if isinstance(item, str) else item for item in items]
+    mappings = [item if isinstance(item, dict) else {"path": str(item)} for item in listed(value)]
     chosen = [_dataset({"type": "completion", **item}, found, "pretraining_dataset") for item in mappings]
     found.set("dataset", chosen, "pretraining_dataset")
     if keys.take("streaming", True):

@@ -59,8 +59,9 @@ class LlamaFactory(TableImporter):
             own["truncation"] = "split"
         if found.verb == "reward":
             own.pop("truncation", None)  # scores are read at the last token, which is never cut
-        if found.value("tuner.name") in ("lora", "qlora", "dora", "rslora", "pissa", "loraplus"):
-            return {**own, "tuner.alpha": 2 * found.value("tuner.rank", own["tuner.rank"])}
+        rank = found.value("tuner.rank", own["tuner.rank"])
+        if found.value("tuner.name") in ("lora", "qlora", "dora", "rslora", "pissa", "loraplus") and isinstance(rank, int):
+            return {**own, "tuner.alpha": 2 * rank}
         return {path: value for path, value in own.items() if not path.startswith("tuner.")}
 
     def arrange(self, keys: Keys, found: Translation, source: Source) -> None:

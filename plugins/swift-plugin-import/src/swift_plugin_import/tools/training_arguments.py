@@ -35,6 +35,7 @@ def arrange(keys: Keys, found: Translation, source: Source) -> None:
     shared.optimizer(keys, found)
     shared.optimizer_arguments(keys, found)
     shared.schedule(keys, found)
+    shared.schedule_arguments(keys, found)
     shared.length_of_run(keys, found)
     shared.precision(keys, found)
     shared.moments(keys, found)

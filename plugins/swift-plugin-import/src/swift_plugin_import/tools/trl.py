@@ -74,6 +74,11 @@ class Trl(TableImporter):
         self._masks(keys, found)
         if "attn_implementation" in keys:
             shared.attention("attn_implementation", keys.take("attn_implementation"), found)
+        cut = keys.take("truncation_mode")
+        if cut in ("keep_start", "keep_end"):
+            found.set("truncation", "right" if cut == "keep_start" else "left", "truncation_mode")
+        elif cut is not None:
+            found.refuse("truncation_mode", cut, "rows are cut at one of their ends: keep_start or keep_end")
         revision = keys.take("model_revision")
         if revision not in (None, "main") and "model_name_or_path" in keys:
             found.set("model", f"hf:{keys.take('model_name_or_path')}@{revision}", "model_name_or_path, model_revision")
