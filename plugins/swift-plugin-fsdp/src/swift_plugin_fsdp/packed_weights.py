@@ -26,7 +26,9 @@ def shardable(module: Module, dtype: torch.dtype, device: torch.device) -> None:
         if is_parametrized(part):
             part._state_dict_hooks.clear()  # bitsandbytes' would name a shard as the expanded weight, and expand it
         state = next((vars(each)[_STATE] for each in (part, *part.children()) if vars(each).get(_STATE) is not None), None)
-        for name in _PACKED if state is not None else ():
+        if state is None:
+            continue
+        for name in _PACKED:
             weight = part._parameters.get(name)
             if weight is not None and weight.dtype == torch.uint8 and weight.numel() % dtype.itemsize == 0:
                 part._parameters[name] = Parameter(weight.data.view(-1).view(dtype).view(-1, 1), requires_grad=False)
