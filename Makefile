@@ -49,9 +49,9 @@ gpu:  ## the checks and measurements for an accelerator, with the torch, transfo
 durations: install  ## the tests of `make test`, and the CPU time of each file and of the slowest tests
 	@$(BIN)/python -m tests.durations -n $(WORKERS) --dist loadfile
 
-lint: install  ## style, types, layers, generated pages; the types beside all else, which takes as long
-	@$(BIN)/mypy & types=$$!; \
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m tests.template_types && $(BIN)/python -m tests.import_contracts \
+lint: install  ## style, types, layers, generated pages; the types beside all else, those of the templates with the cache of the others
+	@{ $(BIN)/mypy && $(BIN)/python -m tests.template_types; } & types=$$!; \
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m tests.import_contracts \
 	    && $(BIN)/python docs/generate.py --check; others=$$?; \
 	wait $$types && exit $$others
 

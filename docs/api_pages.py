@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
+from source_trees import tree_of
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ("contract", "system", "plugins", "checkpoints", "environments", "options", "runs", "cli")
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Assign | ast.AnnAssign
@@ -74,6 +76,7 @@ def find(module: str, name: str) -> tuple[Source, Definition] | None:
     return find(*home) if home and home != (module, name) else None
 
 
+@cache
 def libraries() -> dict[str, list[str]]:
     """Return the libraries with their public modules: the package, and what other distributions import of it."""
     names = sorted(
@@ -82,7 +85,7 @@ def libraries() -> dict[str, list[str]]:
     used: dict[str, set[str]] = {name: {name} for name in names}
     for file in [*ROOT.glob("plugins/*/src/**/*.py"), *ROOT.glob("contrib/*/src/**/*.py"), *ROOT.glob("docs/examples/*.py")]:
         own = "" if "template" in file.parts else file.relative_to(ROOT).parts[1].replace("-", "_")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(file)):
             if isinstance(node, ast.ImportFrom) and node.module and (library := node.module.partition(".")[0]) in used and library != own:
                 inner = [f"{node.module}.{alias.name}" for alias in node.names if source(f"{node.module}.{alias.name}")]
                 used[library] |= {*inner, *([] if len(inner) == len(node.names) else [node.module])}

@@ -10,6 +10,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TypeGuard
 
+from source_trees import tree_of
+
 ROOT = Path(__file__).parent.parent
 _SOURCES = ("swift_core/**/*.py", "plugins/*/src/**/*.py", "contrib/*/src/**/*.py", "contrib/*/*.py")
 _SEEDS = {"SwiftError", "Problem"}
@@ -42,7 +44,7 @@ class _Module:
 
     @classmethod
     def read(cls, path: Path) -> _Module:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
         return cls(path.relative_to(ROOT).as_posix(), tree, parents)
 
@@ -66,7 +68,7 @@ def sites() -> list[Site]:
     found = []
     for module in _modules():
         local = coded | {name for name, file in _functions().items() if file == module.file}
-        for node in ast.walk(module.tree):
+        for node in module.parents:
             if isinstance(node, ast.Call) and (name_of(node.func) in local or _is_super(module, node, classes)):
                 found.append(_site(module, node))
     return sorted(found, key=lambda site: (site.file, site.call.lineno, site.call.col_offset))
@@ -74,7 +76,7 @@ def sites() -> list[Site]:
 
 def _error_classes() -> dict[str, bool]:
     """Name → whether its calls may have a code, of every class of errors."""
-    defined = [node for module in _modules() for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+    defined = [node for module in _modules() for node in module.parents if isinstance(node, ast.ClassDef)]
     known = dict.fromkeys(_SEEDS, True)
     for _ in range(4):  # as deep as they are derived from one another
         for node in defined:
@@ -90,7 +92,7 @@ def _functions() -> dict[str, str]:
     """Name → file of the functions and other classes that take the code of an error."""
     found = {}
     for module in _modules():
-        for node in ast.walk(module.tree):
+        for node in module.parents:
             if isinstance(node, ast.FunctionDef) and _takes_code(node):
                 owner = module.parents[node]
                 name = owner.name if node.name == "__init__" and isinstance(owner, ast.ClassDef) else node.name

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from source_trees import tree_of
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/explanation/architecture.md"
 BEGIN, END = "<!-- Picture: written by docs/generate.py from the imports. -->\n", "<!-- End of the picture. -->\n"
@@ -70,7 +72,7 @@ def page() -> str:
 
 def _summary(file: Path) -> str:
     """Return the first paragraph of a module's docstring, on one line."""
-    doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    doc = ast.get_docstring(tree_of(file)) or ""
     return " ".join(doc.split("\n\n")[0].split())
 
 
@@ -84,12 +86,12 @@ def _imported(prefix: str, path: Path, names: set[str]) -> set[str]:
 
 def _modules(file: Path) -> Iterator[str]:
     """Yield what a file imports when it runs, and not for annotations alone."""
-    todo: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
+    todo: list[ast.AST] = [tree_of(file)]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
-        todo += ast.iter_child_nodes(node)
+        todo += (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case))
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import warm as warmed
+from tests.forked_command import ForkedCommand
 from tests.here import swift_here
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +34,7 @@ class CommandLine:
     folder: Path
     paths: list[str]
     env: dict[str, str]
-    running: list[subprocess.Popen] = field(default_factory=list)
+    running: list[subprocess.Popen | ForkedCommand] = field(default_factory=list)
     warm: bool = False
 
     @property
@@ -51,6 +52,12 @@ class CommandLine:
             text=True,
             **options,
         )
+        self.running.append(process)
+        return process
+
+    def beside(self, *words: str) -> ForkedCommand:
+        """Start a command that runs beside the test, with its imports done."""
+        process = ForkedCommand(self.folder, words, env=self.variables)
         self.running.append(process)
         return process
 

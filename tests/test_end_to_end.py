@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,7 @@ def started(process, folder: Path, step: int) -> Path:
 
 def test_ctrl_c_saves_and_resume_goes_on_as_if_nothing_had_been(project):
     constant = ["--schedule", "constant"]  # or the learning rate would depend on how many steps there are to be
-    process = project.popen("sft", "--model", "model", *TRAINING, *constant, "--max-steps", "100000")
+    process = project.beside("sft", "--model", "model", *TRAINING, *constant, "--max-steps", "100000")
     folder = started(process, project.folder, 3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=HANG)
@@ -159,9 +160,9 @@ def test_ctrl_c_saves_and_resume_goes_on_as_if_nothing_had_been(project):
 
 def test_sigterm_to_every_process_saves_and_ends(project):
     """As a cluster does that takes the machine back."""
-    process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "100000", "--processes", "2")
+    process = project.beside("sft", "--model", "model", *TRAINING, "--max-steps", "100000", "--processes", "2")
     folder = started(process, project.folder, 3)
-    for pid in (process.pid, *map(int, workers_of(folder))):
+    for pid in (process.pid, *workers_of(folder, process.pid)):
         os.kill(pid, signal.SIGTERM)
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == 130, err
@@ -170,7 +171,7 @@ def test_sigterm_to_every_process_saves_and_ends(project):
 
 
 def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(project):
-    process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "100000")
+    process = project.beside("sft", "--model", "model", *TRAINING, "--max-steps", "100000")
     folder = started(process, project.folder, 1)
     process.send_signal(signal.SIGINT)
     wait_for(lambda: (folder / "stop").exists() or process.poll() is not None)  # else two signals might be taken as one
@@ -182,7 +183,7 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(project):
 
 
 def test_a_killed_command_leaves_no_worker_and_can_be_resumed(project):
-    process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "100000", "--save-steps", "5")
+    process = project.beside("sft", "--model", "model", *TRAINING, "--max-steps", "100000", "--save-steps", "5")
     folder = started(process, project.folder, 8)
     process.kill()
     process.communicate()
@@ -194,15 +195,14 @@ def test_a_killed_command_leaves_no_worker_and_can_be_resumed(project):
     assert list((folder / "checkpoints").glob("step-*"))
 
 
-def workers_of(folder: Path) -> list[str]:
+def workers_of(folder: Path, command: int = 0) -> list[int]:
+    """The processes, other than the command, that write to the log of a run."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"swift_core.runs.worker" in words and any(word.endswith(folder.name.encode()) for word in words):
-            found.append(process.name)
+        with suppress(OSError):  # ended meanwhile
+            files = [os.readlink(file) for file in (process / "fd").iterdir()]
+            if str(folder / "log.txt") in files and int(process.name) != command:
+                found.append(int(process.name))
     return found
 
 
@@ -256,10 +256,10 @@ def test_a_recipe_and_its_unchanged_steps(project):
 
 
 def test_serve_until_ctrl_c(project):
-    process = project.popen("serve", "model", "--port", "0", "--name", "tiny", "--device", "cpu")
+    process = project.beside("serve", "model", "--port", "0", "--name", "tiny", "--device", "cpu")
     line = ""
     while "ready: " not in line:
-        line = process.stdout.readline()
+        line = process.out.readline()
         assert line, process.communicate()[1]
     url = line.split("ready: ")[1].split()[0]
     from swift_serve.client import Client

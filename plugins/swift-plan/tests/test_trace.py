@@ -15,7 +15,7 @@ from swift_train.testing import ragged_chats, training_run, write_rows
 
 from swift_core.plugins import registry
 
-SIZES = {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 8, "num_key_value_heads": 4}
+SIZES = {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 4}
 CASES = [
     {"tuner": "lora", "gradient_checkpointing": True},
     {"tuner": "full"},
