@@ -151,7 +151,7 @@ def _export(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
     for name, values in flags.items():
         if name.startswith("fp8_") and _refused(name, values[-1] if values else "true"):
             hint = "Quantize the checkpoint: swift quantize MODEL --quantizer fp8."
-            raise UsageError("is not possible in this step", code="PARALLEL-070", where=f"--{name}", hint=hint)
+            raise UsageError("is not possible in this step", code="PARALLEL-071", where=f"--{name}", hint=hint)
     adapter = flags.get("adapters") or flags.get("mcore_adapter") or flags.get("mcore_adapters") or []
     merges = _is(flags, "merge_lora") or (bool(adapter) and _is(flags, "to_hf") and "merge_lora" not in flags)
     if not (merges if adapter else _is(flags, "to_mcore") or _is(flags, "to_hf")) and not (adapter and "merge_lora" in flags):
