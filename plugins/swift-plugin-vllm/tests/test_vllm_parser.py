@@ -43,6 +43,7 @@ FIELDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "chat_template": ("t.jinja", {"chat_template": "t.jinja"}),
     "tool_call_parser": ("hermes", {"tool_call_parser": "hermes", "enable_auto_tool_choice": True}),
     "reasoning_parser": ("qwen3", {"reasoning_parser": "qwen3"}),
+    "logprobs_mode": ("processed_logprobs", {"logprobs_mode": "processed_logprobs"}),
     "max_logprobs": (50, {"max_logprobs": 50}),
     "max_lora_rank": (20, {"max_lora_rank": 32}),
     "max_loras": (3, {"max_loras": 3}),

@@ -140,7 +140,7 @@ def test_an_adapter_that_is_none_or_does_nothing(server: SwiftServe, adapters: d
     folder = str(server.run_folder)
     missing = server.adapter("add", folder, f"four={tmp_path / 'nowhere'}")
     assert missing.code == 2
-    assert "there is no file or folder" in missing.err
+    assert "SWIFT-CKPT-033" in missing.err
     idle = server.adapter("add", folder, f"four={_emptied(adapters['one'], tmp_path / 'idle')}")
     assert idle.code == 1
     assert "has no effect" in idle.err
