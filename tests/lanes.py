@@ -35,7 +35,9 @@ LANES = {
     "plugins": Lane(10, "each kind of swift plugins new, installed by pip, with its tests and checks; the tutorial as it is written"),
     "quantize": Lane(18, "the real model by llm-compressor, GPTQModel and AutoAWQ; after swift env create"),
     "ray": Lane(2, "a run as workers of Ray Train; in an environment with swift-plugin-ray[engine]"),
-    "references": Lane(2, "losses of embedding models against sentence-transformers, in an environment of its own; it reads the result"),
+    "references": Lane(
+        6, "embedding models against sentence-transformers, which reads them too; heads on the real model beat untrained ones"
+    ),
     "rl": Lane(8, "GRPO raises the reward of the real model on sums; distillation lowers the divergence from its teacher"),
     "sandbox": Lane(2, "the 164 problems of HumanEval, executed in the sandbox"),
     "serve": Lane(4, "10,000 requests to the embedded server leave nothing behind; the real model, sixteen at once"),

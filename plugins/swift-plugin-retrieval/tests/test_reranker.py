@@ -121,16 +121,16 @@ def test_two_processes_train_as_one(tiny_model, rows, tmp_path, parallel, name):
 
 
 def test_a_pair_that_is_too_long_loses_the_end_of_its_document(tiny_model, tmp_path):
-    long = [{**row, "positive": "word " * 200} for row in ROWS]
+    long = [{**row, "positive": "word " * 2000} for row in ROWS]
     file = write_rows(tmp_path / "long.jsonl", long)
-    options = {"task": "reranker", "max_length": 150, **SETTINGS}
+    options = {"task": "reranker", "max_length": 600, **SETTINGS}
     with pytest.raises(UsageError):
         run_training(training_run(tiny_model, file, **options), tmp_path / "error")
     run_training(training_run(tiny_model, file, truncation="right", **options), tmp_path / "run")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "output")
-    (cut,) = PairTexts(tokenizer).fitted([("Which?", "word " * 200)], 150)
+    (cut,) = PairTexts(tokenizer).fitted([("Which?", "word " * 2000)], 600)
     (short,) = PairTexts(tokenizer)([("Which?", "x")])
-    assert len(cut.ids) <= 150
+    assert len(cut.ids) <= 600
     assert cut.ids[-2:] == short.ids[-2:]  # the template's end is there
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from swift_data.rows import RetrievalRow, normalise
 from swift_data.unread import Unread
 from swift_train.batches import SECOND
-from swift_train.pair_texts import Pair, PairTexts, pair_template, renders_pairs, separates_pairs
+from swift_train.pair_texts import Pair, PairTexts, made_for_pairs, pair_template, separates_pairs
 from swift_train.score_task import LastToken
 from swift_train.tokenise import Encoded, Span, SupervisedText
 from swift_train.unread import ControlTokens
@@ -55,7 +55,7 @@ class PairEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, options: RerankerOptions) -> None:
         self._options = options
-        rendered = renders_pairs(tokenizer)
+        rendered = made_for_pairs(tokenizer)
         if rendered and options.instruction:
             message = "the model's chat template has the roles query and document, and no other instruction"
             raise UsageError(message, code="TRAIN-171", where="instruction", hint="Leave it out, or pass another --chat-template.")

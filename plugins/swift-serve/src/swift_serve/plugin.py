@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import BackendSpec, Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
 from swift_core.plugins import registry
 from swift_serve.other_tools import BY_CLIENTS, IGNORED, SERVING, SPELLINGS, UNSUPPORTED
@@ -70,10 +71,15 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     from swift_serve.head_tasks import ROUTES, answer_kind
 
-    sources = {"model": run.model, **{f"adapter.{name}": source for name, source in run.adapters.items()}}
-    kinds = {where: answer_kind(Path(source.path)) for where, source in sources.items() if source}
+    named = {"model": run.model, **{f"adapter.{name}": source for name, source in run.adapters.items()}}
+    sources = {where: source for where, source in named.items() if source}
+    kinds = {where: answer_kind(Path(source.path)) for where, source in sources.items()}
     for where, kind in kinds.items():
         if kind == "text":
+            continue
+        if Checkpoint.at(sources[where].path).head.startswith("token"):
+            hint = "Load it with transformers (AutoModelForTokenClassification)."
+            yield Problem(code="SERVE-100", where=where, message="models with a number for each token are not served", hint=hint)
             continue
         if "evaluator" in run.parts:
             message = f"this model gives numbers for texts ({kind}); it can't generate any"

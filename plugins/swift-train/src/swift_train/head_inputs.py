@@ -66,8 +66,8 @@ class HeadInputs:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, head: ServedHead) -> None:
         self._tokenizer, self._head = tokenizer, head
-        pairs = PairTexts(tokenizer)
-        self.pairs = pairs if pairs.templated or (not tokenizer.chat_template and separates_pairs(tokenizer)) else None
+        pairs, alone = PairTexts(tokenizer), head.facts.input in ("text", "chat")
+        self.pairs = None if alone else pairs if pairs.templated or (not tokenizer.chat_template and separates_pairs(tokenizer)) else None
 
     def text(self, item: str | Sequence[int] | Sequence[Mapping[str, Any]], prompt: str = "") -> Pair:
         """Return the tokens of a text, of token ids, or of a conversation; a text of a head on conversations is a user message.

@@ -76,15 +76,21 @@ class PairTexts:
         return made
 
 
-def renders_pairs(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether the chat template renders the contents of messages of roles `query` and `document`."""
+def renders_pairs(tokenizer: PreTrainedTokenizerBase, *, roles: tuple[str, str] = ("query", "document")) -> bool:
+    """Return whether the chat template renders the contents of messages of these roles."""
     if not tokenizer.chat_template:
         return False
+    messages = [{"role": role, "content": text} for role, text in zip(roles, (_QUERY, _DOCUMENT), strict=True)]
     try:
-        text = str(tokenizer.apply_chat_template(_messages(_QUERY, _DOCUMENT), tokenize=False))
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
     except Exception:  # templates may raise any exception
         return False
     return _QUERY in text and _DOCUMENT in text
+
+
+def made_for_pairs(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether the chat template knows the roles `query` and `document`; some, such as ChatML's, write any role as it is."""
+    return renders_pairs(tokenizer) and not renders_pairs(tokenizer, roles=("one", "other"))
 
 
 def separates_pairs(tokenizer: PreTrainedTokenizerBase) -> bool:
