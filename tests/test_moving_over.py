@@ -295,7 +295,7 @@ def test_a_plugin_of_theirs_is_loaded(project, capsys, tmp_path, monkeypatch):
     try:
         assert invoke(words) == 0, capsys.readouterr().err
     finally:
-        monkeypatch.delenv("SWIFT_LOCAL_PLUGINS", raising=False)
+        os.environ.pop("SWIFT_LOCAL_PLUGINS", None)  # monkeypatch would set it again for the tests that follow
         plugins.cache_clear()
         registry.cache_clear()
     shown = capsys.readouterr()
