@@ -12,16 +12,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+
+SCHEMAS = Path(__file__).parent / "schemas"
 
 
 @dataclass
 class StandIn:
-    """What the cluster received, and the pods of each job. `refusal`: an HTTP status and words for whoever creates something."""
+    """What the cluster received, and the pods of each job. `refusal`: an HTTP status and words for whoever creates something;
+    `conditions`: those of a Deployment."""
 
     made: list[dict[str, Any]] = field(default_factory=list)
     pods: dict[str, list[subprocess.Popen]] = field(default_factory=dict)
     refusal: tuple[int, str] | None = None
+    conditions: list[dict[str, str]] = field(default_factory=lambda: [{"type": "Available", "status": "True"}])
 
     def create(self, body: dict[str, Any]) -> None:
         """Note it, and start the pods of an indexed Job."""
@@ -50,6 +55,30 @@ class StandIn:
         return {"conditions": [{"type": "Complete", "status": "False" if None in codes else "True"}]}
 
 
+def strict(schema):
+    """The schema of a resource, in which a name that it does not have is a fault: a cluster would drop it in silence."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: strict(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        found.setdefault("additionalProperties", schema["properties"] == {})
+    return found
+
+
+@pytest.fixture
+def validate():
+    """Check a manifest against the schema of its resource."""
+
+    def check(manifest: dict, kind: str) -> None:
+        schema = strict(json.loads((SCHEMAS / f"{kind}.json").read_text()))
+        schema["properties"]["metadata"] = {"type": "object"}
+        jsonschema.validate(manifest, schema)
+
+    return check
+
+
 @pytest.fixture
 def cluster(tmp_path_factory, monkeypatch):
     """A kubeconfig that leads to the stand-in."""
@@ -74,7 +103,9 @@ def cluster(tmp_path_factory, monkeypatch):
             self.answer(201, {**body, "metadata": {**body["metadata"], "uid": "1-2-3"}})
 
         def do_GET(self) -> None:
-            self.answer(200, {"status": stand_in.status(self.path.rpartition("/")[2])})
+            deployed = "/deployments/" in self.path
+            status = {"conditions": stand_in.conditions} if deployed else stand_in.status(self.path.rpartition("/")[2])
+            self.answer(200, {"status": status})
 
         def log_message(self, *_words: Any) -> None:
             pass

@@ -20,7 +20,6 @@ from swift_core.contract.run import Run
 from swift_core.runs.local_launcher import free_port
 from swift_core.system.run_folder import write_run
 
-SCHEMAS = Path(__file__).parent / "schemas"
 FULL = {
     "namespace": "lab",
     "volumes": ["runs:/data", "models:/models"],
@@ -38,24 +37,6 @@ def ranks(run, report):
 """
 
 
-def strict(schema):
-    """The schema of a resource, in which a name that it does not have is a fault: a cluster would drop it in silence."""
-    if isinstance(schema, list):
-        return [strict(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {key: strict(value) for key, value in schema.items()}
-    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        found.setdefault("additionalProperties", schema["properties"] == {})
-    return found
-
-
-def validate(manifest: dict, kind: str) -> None:
-    schema = strict(json.loads((SCHEMAS / f"{kind}.json").read_text()))
-    schema["properties"]["metadata"] = {"type": "object"}
-    jsonschema.validate(manifest, schema)
-
-
 def work(kind: str = "job", nodes: int = 4, **options) -> Workload:
     given = KubernetesOptions(image="registry.example.org/swift:1", manifest=kind, **options)
     return Workload(run=Path("/data/runs/20261124-120000-sft-a1b2"), options=given, processes=8, nodes=nodes, environment={"A": "b"})
@@ -64,13 +45,13 @@ def work(kind: str = "job", nodes: int = 4, **options) -> Workload:
 @pytest.mark.parametrize("nodes", [1, 4])
 @pytest.mark.parametrize("options", [{}, FULL], ids=["plain", "full"])
 @pytest.mark.parametrize("kind", MANIFESTS)
-def test_a_manifest_is_what_its_resource_defines(kind, options, nodes):
+def test_a_manifest_is_what_its_resource_defines(kind, options, nodes, validate):
     made = manifests(work(kind, nodes, **options))
     validate(made[0], kind)
     assert len(made) == (2 if kind == "job" and nodes > 1 else 1)
 
 
-def test_the_schemas_see_a_wrong_word():
+def test_the_schemas_see_a_wrong_word(validate):
     for kind, where in {"job": ("template", "spec"), "trainjob": ("trainer",), "pytorchjob": ("runPolicy",)}.items():
         made = MANIFESTS[kind](work(kind))
         inner = made["spec"]

@@ -18,7 +18,7 @@ _RENDEZVOUS: Mapping[str, str] = {
 def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
     """Apply the variables to the settings of a run on several nodes, and yield notes for the user."""
     found = {name: environment[name].strip() for name in _RENDEZVOUS if environment.get(name, "").strip()}
-    if not found or "launcher" not in verb.parts:
+    if not found or "launcher" not in verb.parts or verb.gives == "server":
         return
     variables = " ".join(f"{name}={value}" for name, value in found.items())
     if int(settings.given("nodes") or variable_number("NNODES", environment.get("NNODES", "").strip() or "1")) == 1:

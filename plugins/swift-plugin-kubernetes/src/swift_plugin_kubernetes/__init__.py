@@ -1,4 +1,4 @@
-"""Kubernetes launcher: write a run as an indexed Job, a Kubeflow TrainJob or a PyTorchJob, submit it and follow it."""
+"""Kubernetes launcher: write a run as an indexed Job, a Kubeflow TrainJob or a PyTorchJob, or a Deployment; submit and follow it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def swift_launchers() -> list[LauncherSpec]:
     return [
         LauncherSpec(
             name="kubernetes",
-            summary="A Kubernetes Job, Kubeflow TrainJob or PyTorchJob, submitted and followed, or only its manifest",
+            summary="A Kubernetes Job, Kubeflow TrainJob or PyTorchJob; a Deployment that scales, for a server; or only the manifest",
             also=("k8s",),
             factory=Ref("swift_plugin_kubernetes.launcher:KubernetesLauncher"),
             options=Ref("swift_plugin_kubernetes.options:KubernetesOptions"),
@@ -32,9 +32,13 @@ def swift_launchers() -> list[LauncherSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Check that the package kubernetes is installed if the job is to be submitted, before anything is loaded."""
+    """Check the options of a server, and that the package kubernetes is installed if something is to be submitted, before any work."""
     chosen = run.parts.get("launcher")
-    ours = chosen and chosen.factory.startswith("swift_plugin_kubernetes.") and chosen.options["submit"]
-    if ours and importlib.util.find_spec("kubernetes") is None:
+    if not chosen or not chosen.factory.startswith("swift_plugin_kubernetes."):
+        return
+    if chosen.options["submit"] and importlib.util.find_spec("kubernetes") is None:
         hint = "pip install 'swift-plugin-kubernetes[submit]', or write only the manifest: --launcher.no-submit."
         yield Problem(code="NODE-017", where="launcher", message="submitting needs the package kubernetes", hint=hint)
+    from swift_plugin_kubernetes.serving import problems
+
+    yield from problems(run, chosen.options)

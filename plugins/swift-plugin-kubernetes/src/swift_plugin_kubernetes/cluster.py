@@ -1,4 +1,4 @@
-"""Access to the cluster through the `kubernetes` package, which only this module needs: create, poll and delete a job."""
+"""Access to the cluster through the `kubernetes` package, which only this module needs: create, poll and delete a job or a server."""
 
 from __future__ import annotations
 
@@ -38,29 +38,47 @@ class Cluster:
         self._jobs, self._core = client.CustomObjectsApi(), client.CoreV1Api()
 
     def create(self, manifests: Sequence[Json]) -> None:
-        """Create the job, then the other resources, owned by the job so that they are deleted with it.
+        """Create the first resource, then the others, owned by it so that they are deleted with it.
 
         Args:
-            manifests: the job's manifest, followed by those of its services.
+            manifests: the manifest of a job or a Deployment, followed by those of what belongs to it.
 
         Raises:
-            SwiftError: the cluster refused a manifest or can't be reached; so for `exit_code` and `delete`.
+            SwiftError: the cluster refused a manifest or can't be reached; so for the other methods.
         """
         job, *others = manifests
         created = self._call(lambda: self._jobs.create_namespaced_custom_object(*self._kind(job), self.namespace, self.plural, job))
         owner = {"apiVersion": job["apiVersion"], "kind": job["kind"], "name": job["metadata"]["name"], "uid": created["metadata"]["uid"]}
         for other in others:
-            owned: Any = {
-                **other,
-                "metadata": {**other["metadata"], "ownerReferences": [owner]},
-            }  # typed as V1Service, but dicts are accepted
-            self._call(partial(self._core.create_namespaced_service, self.namespace, owned))
+            owned: Any = {**other, "metadata": {**other["metadata"], "ownerReferences": [owner]}}  # typed as models, but dicts are accepted
+            self._call(partial(self._create, owned))
+
+    def _create(self, body: Any) -> None:
+        if body["apiVersion"] == "v1":
+            create: Any = {"Service": self._core.create_namespaced_service, "ConfigMap": self._core.create_namespaced_config_map}[
+                body["kind"]
+            ]
+            create(self.namespace, body)
+        else:
+            self._jobs.create_namespaced_custom_object(*self._kind(body), self.namespace, f"{body['kind'].lower()}s", body)
+
+    def available(self, deployment: Json) -> bool:
+        """Return whether a Deployment has its replicas.
+
+        Raises:
+            SwiftError: they did not start in time.
+        """
+        conditions = self._conditions(deployment)
+        failed = conditions.get("Progressing", {})
+        if failed.get("status") == "False":
+            name = deployment["metadata"]["name"]
+            hint = f"kubectl --namespace {self.namespace} describe pods --selector app.kubernetes.io/name={name}"
+            raise SwiftError(f"the pods did not start: {failed.get('message', '')}", code="NODE-028", where=name, hint=hint)
+        return conditions.get("Available", {}).get("status") == "True"
 
     def exit_code(self, job: Json) -> int | None:
         """Return None while the job is pending or running, 0 if all pods succeeded, else 1."""
-        name = job["metadata"]["name"]
-        found = self._call(lambda: self._jobs.get_namespaced_custom_object(*self._kind(job), self.namespace, self.plural, name))
-        true = {item["type"] for item in found.get("status", {}).get("conditions", ()) if item["status"] == "True"}
+        true = {name for name, item in self._conditions(job).items() if item["status"] == "True"}
         return 1 if "Failed" in true else 0 if true & set(_DONE) else None
 
     def delete(self, job: Json) -> None:
@@ -68,6 +86,11 @@ class Cluster:
         name = job["metadata"]["name"]
         delete = self._jobs.delete_namespaced_custom_object
         self._call(lambda: delete(*self._kind(job), self.namespace, self.plural, name, propagation_policy="Background"))
+
+    def _conditions(self, job: Json) -> dict[str, Json]:
+        name = job["metadata"]["name"]
+        found = self._call(lambda: self._jobs.get_namespaced_custom_object(*self._kind(job), self.namespace, self.plural, name))
+        return {item["type"]: item for item in found.get("status", {}).get("conditions", ())}
 
     def _kind(self, job: Json) -> tuple[str, str]:
         group, _, version = job["apiVersion"].partition("/")
@@ -82,8 +105,8 @@ class Cluster:
         except ApiException as error:
             hints = {
                 403: f"Get permission to manage {self.plural} in the namespace {self.namespace}.",
-                404: f"Check that the resource {self.plural} is installed in the cluster.",
-                409: "A job of this name exists; choose another with --launcher.name.",
+                404: f"Check that the cluster has the resource ({self.plural}), and for a server the Prometheus operator and KEDA.",
+                409: "A resource of this name exists; choose another with --launcher.name.",
             }
             raise SwiftError(
                 f"the cluster refused the request: {error.reason}: {error.body}", code="NODE-019", hint=hints.get(error.status, _HINT)

@@ -1,24 +1,29 @@
-"""Submit a run to a Kubernetes cluster and follow it."""
+"""Submit a run to a Kubernetes cluster and follow it: a job, or a server."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from swift_nodes.follow_job import follow, hand_over
 
 from swift_core.contract import Watch, note
-from swift_core.system import paths
+from swift_core.system import paths, read_run
 from swift_plugin_kubernetes.cluster import Cluster
 from swift_plugin_kubernetes.manifests import PLURALS, manifests
 from swift_plugin_kubernetes.options import KubernetesOptions
-from swift_plugin_kubernetes.pod import Workload
+from swift_plugin_kubernetes.pod import Json, Workload
+from swift_plugin_kubernetes.server import ServedRun
+from swift_plugin_kubernetes.serving import is_server, serving_manifests
 
 MANIFEST = "job.yaml"
+SERVER_MANIFEST = "server.yaml"
+_PATIENCE = 2.0  # seconds between two looks at a Deployment
 
 
 class KubernetesLauncher:
-    """Launches a run as a job. The run folder must be on a volume mounted at the same path here and in the pods."""
+    """Launches a run as a job, whose run folder must be on a volume mounted at the same path here and in the pods; or as a Deployment."""
 
     def __init__(self, options: KubernetesOptions) -> None:
         self.options = options
@@ -26,18 +31,23 @@ class KubernetesLauncher:
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
         """Write the manifest and, unless disabled by the options, submit it and follow the job; see `roles.Launcher`.
 
+        A server is followed until its replicas answer, and stays.
+
         Raises:
-            UsageError: the package kubernetes is missing, no cluster is configured, or a volume is malformed.
-            SwiftError: the cluster refused the job or can't be reached.
+            UsageError: the package kubernetes is missing, no cluster is configured, a volume is malformed, or a server's checkpoint is on
+                none of them.
+            SwiftError: the cluster refused the job or can't be reached, or the replicas did not start.
         """
-        import yaml
 
         run, options = run.resolve(), self.options
         workload = Workload(run=run, options=options, processes=processes, nodes=nodes, environment=environment)
+        frozen = read_run(run)
+        if is_server(frozen):
+            return self._serve(ServedRun(frozen, workload), watch)
         made, path = manifests(workload), run / MANIFEST
-        paths.write_text(path, yaml.safe_dump_all(made, sort_keys=False))
+        _write(made, path)
         if not options.submit:
-            return hand_over(watch, "prepared", path, f"Not submitted. To submit: kubectl apply -f {path}")
+            return _prepared(path, watch)
         cluster = Cluster(options.namespace, PLURALS[options.manifest])
         cluster.create(made)
         if not options.follow:
@@ -45,3 +55,29 @@ class KubernetesLauncher:
             return hand_over(watch, "submitted", path, text, job=workload.name)
         watch(note(f"Submitted as {made[0]['kind']} {workload.name} in {cluster.namespace}."))
         return follow(run, watch, lambda: cluster.exit_code(made[0]), lambda: cluster.delete(made[0]))
+
+    def _serve(self, server: ServedRun, watch: Watch) -> int:
+        made, path = serving_manifests(server), server.workload.run / SERVER_MANIFEST
+        _write(made, path)
+        if not self.options.submit:
+            return _prepared(path, watch)
+        cluster = Cluster(self.options.namespace, "deployments")
+        cluster.create(made)
+        services = [item for item in made if item["kind"] == "Service"]  # the last is that of the gateway, if there is one
+        url = f"http://{services[-1]['metadata']['name']}.{cluster.namespace}.svc:{services[-1]['spec']['ports'][0]['port']}/v1"
+        delete = f"To delete it: kubectl --namespace {cluster.namespace} delete deployment {server.name}"
+        if self.options.follow and server.replicas[0]:
+            watch(note(f"Deployment {server.name} was created; its replicas are starting. Ctrl-C leaves it as it is."))
+            while not cluster.available(made[0]):
+                time.sleep(_PATIENCE)
+        return hand_over(watch, "submitted", path, f"Served at {url}. {delete}", url=url, replicas=list(server.replicas))
+
+
+def _write(made: list[Json], path: Path) -> None:
+    import yaml
+
+    paths.write_text(path, yaml.safe_dump_all(made, sort_keys=False, allow_unicode=True))
+
+
+def _prepared(path: Path, watch: Watch) -> int:
+    return hand_over(watch, "prepared", path, f"Not submitted. To submit: kubectl apply -f {path}")

@@ -7,10 +7,11 @@ from typing import Any, Literal
 from swift_nodes.options import ClusterOptions
 
 from swift_core.options import option
+from swift_plugin_kubernetes.serving_options import ServingOptions
 
 
-class KubernetesOptions(ClusterOptions):
-    """The job that the cluster runs."""
+class KubernetesOptions(ServingOptions, ClusterOptions):
+    """The job that the cluster runs, or the server."""
 
     image: str = option(..., "Container image with Python, swift-core and the plugins of the run.", min_length=1)
     manifest: Literal["job", "trainjob", "pytorchjob"] = option(
@@ -18,7 +19,7 @@ class KubernetesOptions(ClusterOptions):
     )
     submit: bool = option(True, "Submit the job; otherwise only write the manifest.")
     namespace: str = option("", "Namespace; empty: that of the current context.")
-    name: str = option("", "Name of the job; empty: derived from the run folder's name.", pattern=r"^$|^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
+    name: str = option("", "Name of the job or server; empty: from the run folder's.", pattern=r"^$|^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
     runtime: str = option("torch-distributed", "Name of the training runtime of a TrainJob.")
     volumes: list[str] = option(list, "Persistent volume claims to mount, as CLAIM:/path, for runs, model and data.")
     gpu_resource: str = option("nvidia.com/gpu", "Kubernetes resource name of a GPU.")
