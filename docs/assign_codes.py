@@ -50,6 +50,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-plugin-policy/", "POLICY"),
     (r"swift-plugin-bundle/", "BUNDLE"),
     (r"swift-gateway/", "GATEWAY"),
+    (r"swift-plugin-image/", "IMAGE"),
     (r"contrib/", "PLUGIN"),
 )
 

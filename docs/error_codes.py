@@ -45,6 +45,7 @@ AREAS = {
     "SANDBOX": "untrusted code",
     "AUDIT": "audit log and provenance",
     "GATEWAY": "gateway over several servers",
+    "IMAGE": "container images",
     "POLICY": "the policy of an organisation",
     "BUNDLE": "bundles for machines without a network",
     "TEST": "the testing kit",
