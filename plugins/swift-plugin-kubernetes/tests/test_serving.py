@@ -124,6 +124,7 @@ def test_the_settings_of_a_pod_are_those_of_the_run(prepared, tiny_model, tmp_pa
     (tmp_path / "serve.yaml").write_text(made["ConfigMap"]["data"]["serve.yaml"])
     assert invoke(["serve", "--config", str(tmp_path / "serve.yaml"), "--dry-run"]) == 0
     run, asked = json.loads(capsys.readouterr().out), read_run(folder)
+    assert yaml.safe_load((tmp_path / "serve.yaml").read_text())["model"] == str(tiny_model)
     assert run["model"]["hash"] == asked.model.hash
     assert run["parts"]["backend"]["options"] == dict(asked.part("backend").options)
     changed = {name for name, value in run["options"].items() if value != asked.options.get(name)}
@@ -132,22 +133,22 @@ def test_the_settings_of_a_pod_are_those_of_the_run(prepared, tiny_model, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("words", "reason"),
     [
-        (["--launcher.key-secret", ""], "launcher.key_secret"),
+        (["--launcher.key-secret", ""], "launcher.key-secret"),
         (["--launcher.manifest", "trainjob"], "launcher.manifest"),
         (["--autoscale", "0:2", "--launcher.autoscaler", "hpa"], "launcher.autoscale"),
         (["--autoscale", "8:1"], "launcher.autoscale"),
-        (["--launcher.volumes", "models:/elsewhere"], "model"),
+        (["--launcher.volumes", "models:/elsewhere"], "is on no volume of the pods"),
     ],
 )
-def test_what_can_not_run_is_refused(prepared, tiny_model, capsys, words, code):
+def test_what_can_not_run_is_refused(prepared, tiny_model, capsys, words, reason):
     argv = ["serve", str(tiny_model), "--launcher", "kubernetes", "--launcher.image", IMAGE, "--launcher.no-submit"]
     given = ["--launcher.key-secret=k", f"--launcher.volumes=models:{tiny_model.parent}"]
     kept = [word for word in given if word.partition("=")[0] != words[0]]
     assert invoke([*argv, *kept, *words]) != 0
     said = capsys.readouterr().err
-    assert code in said
+    assert reason in said
     assert "Traceback" not in said
     assert not list(Path("runs").glob("*/server.yaml"))
 

@@ -47,11 +47,10 @@ def _unset(value: object) -> bool:
 
 def _place(source: Source, where: str, server: ServedRun) -> str:
     """Return what the pod is told to serve: a reference to a hub, or a folder at the same path."""
-    local = Path(source.reference)
-    if not local.exists():
+    if not source.reference.startswith("file:"):
         return source.reference
-    _check_mounted(local, where, server)
-    return str(local.absolute())
+    _check_mounted(Path(source.path), where, server)
+    return str(Path(source.path).absolute())
 
 
 def _check_mounted(path: Path, where: str, server: ServedRun) -> None:
