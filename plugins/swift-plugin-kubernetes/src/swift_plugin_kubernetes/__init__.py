@@ -41,4 +41,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
         yield Problem(code="NODE-017", where="launcher", message="submitting needs the package kubernetes", hint=hint)
     from swift_plugin_kubernetes.serving import problems
 
-    yield from problems(run, chosen.options)
+    yield from problems(run, chosen.make_options())

@@ -76,7 +76,13 @@ class KubernetesLauncher:
 def _write(made: list[Json], path: Path) -> None:
     import yaml
 
-    paths.write_text(path, yaml.safe_dump_all(made, sort_keys=False, allow_unicode=True))
+    class Whole(yaml.SafeDumper):
+        """Write what occurs twice twice: anchors are hard to read and to patch."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    paths.write_text(path, yaml.dump_all(made, Dumper=Whole, sort_keys=False, allow_unicode=True))
 
 
 def _prepared(path: Path, watch: Watch) -> int:

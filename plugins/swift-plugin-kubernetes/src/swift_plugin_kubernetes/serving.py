@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
-from swift_core.contract import Problem, Run
+from swift_core.contract import Problem, Run, UsageError
 from swift_plugin_kubernetes import autoscaling, deployment, gateway
-from swift_plugin_kubernetes.pod import Json
+from swift_plugin_kubernetes.options import KubernetesOptions
+from swift_plugin_kubernetes.pod import Json, Workload
 from swift_plugin_kubernetes.server import ServedRun
 
 
@@ -39,20 +40,24 @@ def serving_manifests(server: ServedRun) -> list[Json]:
     return made
 
 
-def problems(run: Run, options: Mapping[str, Any]) -> Iterator[Problem]:
+def problems(run: Run, options: KubernetesOptions) -> Iterator[Problem]:
     """Yield what is wrong with the options of the launcher, before anything is written."""
     if not is_server(run):
-        if options["autoscale"] != "1":
+        if options.autoscale != "1":
             message, hint = "only a server is scaled; this run is a job", "Leave --autoscale out."
             yield Problem(code="NODE-032", where="launcher.autoscale", message=message, hint=hint)
         return
-    if options["manifest"] != "job":
+    if options.manifest != "job":
         message, hint = "a server is a Deployment, not a training job", "Leave --launcher.manifest out."
         yield Problem(code="NODE-033", where="launcher.manifest", message=message, hint=hint)
-    if not options["key_secret"]:
+    if not options.key_secret:
         message = "a server on a cluster needs an API key"
         hint = "kubectl create secret generic NAME --from-literal=api-key=…; then --launcher.key-secret NAME."
         yield Problem(code="NODE-034", where="launcher.key_secret", message=message, hint=hint)
-    if options["autoscaler"] == "hpa" and options["autoscale"].startswith("0"):
+    if options.autoscaler == "hpa" and options.autoscale.startswith("0"):
         message, hint = "a HorizontalPodAutoscaler does not scale to zero", "Use --launcher.autoscaler keda."
         yield Problem(code="NODE-034", where="launcher.autoscale", message=message, hint=hint)
+    try:
+        serving_manifests(ServedRun(run, Workload(run=Path("run"), options=options, processes=1, nodes=1, environment={})))
+    except UsageError as error:
+        yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)
