@@ -83,6 +83,6 @@ def _part_problems(run: Run) -> Iterator[Problem]:
     yield from sharded_optimizer("megatron", run, flat=True)
     if "task" in run.parts and run.part("task").options.get("activation_offload"):
         message = "megatron-core keeps the activations that it recomputes from on the accelerator"
-        yield Problem(code="PARALLEL-071", where="activation_offload", message=message, hint="Leave --activation-offload out.")
+        yield Problem(code="PARALLEL-072", where="activation_offload", message=message, hint="Leave --activation-offload out.")
     if "task" in run.parts and run.part("task").options.get("compile"):
         yield Problem(code="PARALLEL-023", where="compile", message="megatron-core's layers can't be compiled", hint="Leave --compile out.")

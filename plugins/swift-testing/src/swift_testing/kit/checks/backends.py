@@ -116,7 +116,7 @@ def stream(running: Served, **more: Any) -> Iterator[str]:
 @check(BACKEND)
 def check_command(subject: Subject) -> None:
     """Its command has the port, and the API key only in the environment, since other users can read the arguments."""
-    what = serving(subject, subject.folder, api_key=_KEY)
+    what = serving(subject, _checkpoint(subject), api_key=_KEY)
     made = subject.build().command(what)
     require(isinstance(made, Command), f"command() returns a {type(made).__name__}, not a Command")
     require(all(isinstance(word, str) for word in made.argv), "its arguments are not all strings")
