@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,8 @@ def tool_schemas(choices: Sequence[CodeChoice]) -> list[dict[str, Any]]:
         where = f"tools.{choice.name}"
         function = loading.load(choice, where)
         try:
+            if not inspect.isroutine(function):
+                raise TypeError("it is no function")
             found.append(get_json_schema(function))
         except Exception as error:
             hint = "Give each argument a type, and the docstring a section 'Args:' with a line for each, as in Google's style."
