@@ -12,6 +12,20 @@ from swift_rollouts.user_code import loading
 from swift_rollouts.user_code.choices import CodeChoice
 
 
+def load_tool(choice: CodeChoice) -> Callable[..., Any]:
+    """Return a tool's function.
+
+    Raises:
+        UsageError: it does not exist, or is a class or something else.
+    """
+    where = f"tools.{choice.name}"
+    function: Callable[..., Any] = loading.load(choice, where)
+    if not inspect.isroutine(function):
+        hint = "Give a function; an environment is given as --multi-turn-scheduler."
+        raise UsageError(f"the tool '{choice.name}' is no function", code="RL-044", where=where, hint=hint)
+    return function
+
+
 def tool_schemas(choices: Sequence[CodeChoice]) -> list[dict[str, Any]]:
     """Return the schemas of functions, from their annotations and docstrings (`transformers.utils.get_json_schema`).
 
@@ -23,10 +37,8 @@ def tool_schemas(choices: Sequence[CodeChoice]) -> list[dict[str, Any]]:
     found = []
     for choice in choices:
         where = f"tools.{choice.name}"
-        function = loading.load(choice, where)
+        function = load_tool(choice)
         try:
-            if not inspect.isroutine(function):
-                raise TypeError("it is no function")
             found.append(get_json_schema(function))
         except Exception as error:
             hint = "Give each argument a type, and the docstring a section 'Args:' with a line for each, as in Google's style."
