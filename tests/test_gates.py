@@ -64,7 +64,7 @@ def test_a_difference_that_the_base_has_from_time_to_time_is_none(script):
 
 def test_an_engine_that_tells_nothing(script):
     Engine(script, ())
-    assert notes_of(script) == ["could not check that the adapter 'one' has an effect: the engine returns no log-probabilities"]
+    assert notes_of(script) == ["could not check that the adapter 'one' has an effect: the engine returns no numbers to compare"]
 
 
 # -- the key -------------------------------------------------------------------------------------------------------------

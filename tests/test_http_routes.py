@@ -23,6 +23,9 @@ def documented(path: str) -> bool:
         "/rerank",
         "/v2/rerank",
         "/pooling",
+        "/collective_rpc",
+        "/reset_prefix_cache",
+        "/update_weights_from_disk",
     )  # SGLang's, vLLM's
     return full in {route.path for route in ROUTES} or full in elsewhere
 

@@ -138,7 +138,8 @@ def test_one_evaluation_at_a_time_and_the_newest_waits(
             running[-1].ended = True
             evaluate.on_step_end(state)
     assert _Evaluation.started == [2, 6]
-    notes = [event["text"] for event in state.report.events if event["event"] == "note"]
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    notes = [event["text"] for event in events if event["event"] == "note"]
     assert [note for note in notes if "not evaluated" in note] == [
         f"The checkpoint of step {step} is not evaluated: evaluations take longer than the training." for step in (4, 8)
     ]

@@ -79,13 +79,14 @@ def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("words", "code"),
     [
-        (("--runtime-adapters",), "--runtime-adapters requires folders"),
-        (("--adapter-folder", "runs"), "Add --runtime-adapters, or remove --adapter-folder."),
+        (("--runtime-adapters",), "SWIFT-MODEL-003"),
+        (("--runtime-weights",), "SWIFT-MODEL-003"),
+        (("--adapter-folder", "runs"), "SWIFT-MODEL-004"),
     ],
 )
-def test_both_or_neither(words: tuple[str, ...], why: str, tiny_model: Path, tmp_path: Path) -> None:
+def test_both_or_neither(words: tuple[str, ...], code: str, tiny_model: Path, tmp_path: Path) -> None:
     ended = SwiftServe(tmp_path, str(tiny_model), *words).run()
     assert ended.code == 2
-    assert why in ended.err
+    assert code in ended.err

@@ -34,6 +34,7 @@ DEFAULT = (*START, *PLACE, *ONE_GPU)
 FLAGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"expert_parallel": True}, ("--enable-expert-parallel",)),
     ({"quantization": "fp8"}, ("--quantization", "fp8")),
+    ({"logprobs_mode": "processed_logprobs"}, ("--logprobs-mode", "processed_logprobs")),
     ({"max_model_len": 4096}, ("--max-model-len", "4096")),
     ({"max_num_seqs": 16}, ("--max-num-seqs", "16")),
     ({"max_num_batched_tokens": 512}, ("--max-num-batched-tokens", "512")),
