@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LANE ?=
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml contrib/*/pyproject.toml)))
 STAMP := $(VENV)/.installed
@@ -28,7 +28,7 @@ test-fast: install  ## lint, and the tests that need no model: under three minut
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) -m "not model and not slow"
 
-test: install  ## what CI runs: lint and the tests, on two cores
+test: install  ## what CI runs: lint and the tests; three processes keep two cores busy
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST)
 
