@@ -9,29 +9,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from swift_rollouts.assembly import make_feed
-from swift_rollouts.dropout import without_dropout
-from swift_rollouts.prompts import PromptEncoder
 from swift_rollouts.samples import RolloutRow, RolloutSamples
 from swift_train.tasks import Loss, NextToken
 
+from swift_plugin_grpo.answers_task import AnswersTask
 from swift_plugin_grpo.local_teacher import divergences, load_teacher
 from swift_plugin_grpo.teacher import Teacher
 
 if TYPE_CHECKING:
     from swift_rollouts.generation import Generation
     from swift_train.batches import Micro
-    from swift_train.media.rows import RowMedia
     from swift_train.online import Session
     from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
     from torch import Tensor
     from torch.nn import Module
-    from transformers import PreTrainedTokenizerBase
 
     from swift_plugin_grpo.gkd_options import GkdOptions
 
 
-class Gkd(NextToken):
+class Gkd(AnswersTask):
     """Distillation by the divergence from a teacher, on answers of the student (Agarwal et al. 2023, arXiv:2306.13649).
 
     A teacher that is a checkpoint gives its distribution at each token, and the loss is the generalised Jensen-Shannon divergence. One
@@ -39,15 +36,11 @@ class Gkd(NextToken):
     teacher's log-probability minus the student's (Lu et al. 2025, https://thinkingmachines.ai/blog/on-policy-distillation).
     """
 
-    def __init__(self, options: GkdOptions) -> None:
-        self.options = options
-        self.truncation: str = options.truncation
-        self._without_dropout: Module | None = None
-        self._teacher: Module | None = None
+    options: GkdOptions
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> PromptEncoder:
-        """Return the encoder of prompts, which uses the model's chat template."""
-        return PromptEncoder(tokenizer, self.options, stops, media)
+    def __init__(self, options: GkdOptions) -> None:
+        super().__init__(options)
+        self._teacher: Module | None = None
 
     def feed(self, prompts: Samples, session: Session) -> AbstractContextManager[StepSampler]:
         """Return the sampler of rollouts, which the teacher has scored."""
@@ -68,13 +61,6 @@ class Gkd(NextToken):
         assert isinstance(samples, RolloutSamples)
         return samples.tokens
 
-    def forward(self, model: Module, micro: Micro) -> Tensor:
-        """Return the logits of the sampled tokens, without dropout."""
-        if self._without_dropout is not model:
-            without_dropout(model)
-            self._without_dropout = model
-        return super().forward(model, micro)
-
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the answers' tokens, and metrics."""
         every = torch.log_softmax(output, -1, dtype=torch.float32)
@@ -83,7 +69,7 @@ class Gkd(NextToken):
         given = micro.columns["given"][micro.sequence]
         if self._teacher is not None:
             with torch.no_grad():
-                teacher = super().forward(self._teacher, micro)
+                teacher = NextToken.forward(self, self._teacher, micro)
             losses = divergences(output, teacher, self.options.divergence)
             divergence = losses.detach()
         else:

@@ -9,42 +9,34 @@ from typing import TYPE_CHECKING
 
 import torch
 from swift_rollouts.assembly import make_feed
-from swift_rollouts.dropout import without_dropout
 from swift_rollouts.generation import Generation, generation_file
 from swift_rollouts.initial import InitialWeights
-from swift_rollouts.prompts import PromptEncoder
 from swift_train.scoring import with_column
-from swift_train.tasks import Loss, NextToken
+from swift_train.tasks import Loss
 
+from swift_plugin_grpo.answers_task import AnswersTask
 from swift_plugin_grpo.build import StepRows, build_steps, metrics_of
 from swift_plugin_grpo.losses import masked_count, terms
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.media.rows import RowMedia
     from swift_train.online import Session
     from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
     from swift_train.scoring import Step
     from torch import Tensor
-    from torch.nn import Module
-    from transformers import PreTrainedTokenizerBase
 
     from swift_plugin_grpo.options import GrpoOptions
 
 
-class Grpo(NextToken):
+class Grpo(AnswersTask):
     """Group-relative policy optimization (Shao et al. 2024, https://arxiv.org/abs/2402.03300) and its variants."""
 
-    def __init__(self, options: GrpoOptions) -> None:
-        self.options = options
-        self.truncation: str = options.truncation
-        self._initial: InitialWeights | None = None
-        self._without_dropout: Module | None = None
+    options: GrpoOptions
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> PromptEncoder:
-        """Return the encoder of prompts, which uses the model's chat template."""
-        return PromptEncoder(tokenizer, self.options, stops, media)
+    def __init__(self, options: GrpoOptions) -> None:
+        super().__init__(options)
+        self._initial: InitialWeights | None = None
 
     def feed(self, prompts: Samples, session: Session) -> AbstractContextManager[StepSampler]:
         """Return the sampler of rollouts."""
@@ -79,13 +71,6 @@ class Grpo(NextToken):
         masked = sum(step.gather(sum(masked_count(micro, self.options) for micro in micros)))
         share = rows.mean_over(self.options) / max(1.0, rows.mean_over(self.options) - masked)
         return [replace(micro, columns={**micro.columns, "scale": torch.full((len(micro.sample),), share)}) for micro in micros]
-
-    def forward(self, model: Module, micro: Micro) -> Tensor:
-        """Return the logits of the sampled tokens; dropout is off, so that a policy is compared with itself."""
-        if self._without_dropout is not model:
-            without_dropout(model)
-            self._without_dropout = model
-        return super().forward(model, micro)
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the sampled tokens, and metrics."""
