@@ -70,3 +70,15 @@ def test_a_run_without_scores_has_no_section(record, tmp_path):
     write_run(Run(verb="eval", job=""), tmp_path / "run")
     write_json(tmp_path / "run/scores.json", record)
     assert content(opened(tmp_path / "run")) == ""
+
+
+def test_one_file_from_two_working_folders_is_one_row(tmp_path):
+    for name, task in (("a", "rows/sums.jsonl"), ("b", "../rows/sums.jsonl")):
+        folder = tmp_path / name
+        write_run(Run(verb="eval", job=""), folder)
+        (folder / "items.jsonl").write_text("")
+        record = {"evaluator": {"name": "own-data"}, "settings": {"tasks": {task: {"few_shot": 1}}}, "counts": {task: {"items": 4}}}
+        write_json(folder / "scores.json", {**record, "scores": {task: {"exact": {"value": 0.5}}}})
+    page = content([*opened(tmp_path / "a"), *opened(tmp_path / "b")])
+    assert "rows/" not in page
+    assert re.findall(r"<th scope=row>([^<]*)</th>", page).count("sums.jsonl · few shot") == 1

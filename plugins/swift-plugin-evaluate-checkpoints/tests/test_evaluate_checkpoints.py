@@ -69,6 +69,16 @@ def test_mistakes_are_found_before_the_training(tiny_model: Path, tmp_path: Path
     for wrong in ({"tasks": ["absent.jsonl"], "device": "cpu"}, {"tasks": ["x"], "evaluator": "buildin", "device": "cpu"}):
         with pytest.raises(UsageError, match=r"absent\.jsonl|buildin"):
             sft(model=str(tiny_model), dataset=[str(rows)], runs=str(tmp_path / "runs"), max_steps=1, eval=wrong)
+    evaluation = {"tasks": ["perplexity"], "evaluator": {"name": "builtin", "rows": str(rows)}, "device": "cpu"}
+    with pytest.raises(UsageError, match="metric_for_best_model"):
+        sft(
+            model=str(tiny_model),
+            dataset=[str(rows)],
+            runs=str(tmp_path / "runs"),
+            max_steps=1,
+            eval=evaluation,
+            metric_for_best_model="eval_perplexty.loss",
+        )
     assert not list(tmp_path.glob("runs/*"))
 
 

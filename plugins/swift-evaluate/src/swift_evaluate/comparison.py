@@ -117,12 +117,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _by_file_name(items: list[Item]) -> list[Item]:
-    """Return the items with their tasks by the names of their files, since a file may be evaluated from another working folder."""
-    tasks = {item.task for item in items}
+def file_names(tasks: Iterable[str]) -> dict[str, str]:
+    """Return the names of tasks without folders, since a file may be named from another working folder; unchanged if two would be equal."""
     names = {task: Path(task).name or task for task in tasks}
-    if len(set(names.values())) < len(tasks):
-        return items
+    return names if len(set(names.values())) == len(names) else {task: task for task in names}
+
+
+def _by_file_name(items: list[Item]) -> list[Item]:
+    names = file_names(item.task for item in items)
     return [replace(item, task=names[item.task]) for item in items]
 
 

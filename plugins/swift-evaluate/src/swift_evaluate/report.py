@@ -14,7 +14,7 @@ from swift_report.runs import ReportedRun
 
 from swift_core.contract import SwiftError
 from swift_core.system import format_value
-from swift_evaluate.comparison import compare
+from swift_evaluate.comparison import compare, file_names
 from swift_evaluate.scores import FILE
 from swift_evaluate.statistics import LEVEL
 
@@ -75,23 +75,28 @@ def _charts(records: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Row
     """Yield the scores by chart: {task · metric: {run: interval}}."""
     charts: dict[str, Rows] = {}
     for name, record in records.items():
+        names = file_names(record["scores"])
         for task, metrics in record["scores"].items():
             for metric, score in metrics.items():
                 one = Interval(score["value"], *score.get("interval", (score["value"], score["value"])))
                 fraction = metric not in record.get("lower_is_better", ()) and all(0 <= edge <= 1 for edge in one)
                 chart = _FRACTIONS if fraction else metric
-                charts.setdefault(chart, {}).setdefault(f"{task} · {metric}", {})[name] = one
+                charts.setdefault(chart, {}).setdefault(f"{names[task]} · {metric}", {})[name] = one
     yield from charts.items()
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield nested settings by their path, without those that are not set, and the first digits of hashes."""
     for key, value in settings.items():
-        name = f"{prefix}{key}".replace("_", " ") if key != "tasks" else prefix
+        if key == "tasks" and isinstance(value, Mapping):
+            names = file_names(value)
+            yield from _flat({names[task]: each for task, each in value.items()}, prefix)
+            continue
+        name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{name} · " if name and key != "tasks" else name)
+            yield from _flat(value, f"{name} · ")
         elif value not in (None, "", []):
-            yield name or key, short_hash(value) if isinstance(value, str) and _HASH.fullmatch(value) else value
+            yield name, short_hash(value) if isinstance(value, str) and _HASH.fullmatch(value) else value
 
 
 def _facts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -100,8 +105,9 @@ def _facts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
     for name, record in records.items():
         facts = {"evaluator": " ".join(str(record.get("evaluator", {}).get(key, "")) for key in ("name", "version"))}
         facts |= dict(_flat(record.get("settings", {})))
+        names = file_names(record.get("counts", {}))
         for task, counts in record.get("counts", {}).items():
             numbers = [f"{counts[key]} {key}" for key in ("items", "samples", "failed", "truncated") if counts.get(key)]
-            facts[task] = ", ".join([*numbers, *([f"questions {counts['hash'][:12]}"] if counts.get("hash") else [])])
+            facts[names[task]] = ", ".join([*numbers, *([f"questions {counts['hash'][:12]}"] if counts.get("hash") else [])])
         found[name] = facts
     return found

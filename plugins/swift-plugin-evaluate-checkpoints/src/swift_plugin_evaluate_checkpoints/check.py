@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from swift_core.contract import Choice, Problem, Problems, Run, Settings, SwiftError
 from swift_core.plugins import verb_named
 from swift_core.runs import resolve
-from swift_plugin_evaluate_checkpoints.options import EvaluateOptions
+from swift_plugin_evaluate_checkpoints.options import PREFIX, EvaluateOptions
 
 _WHERE = "callbacks.evaluate"
 
@@ -15,6 +15,14 @@ _WHERE = "callbacks.evaluate"
 def problems(run: Run, choice: Choice) -> Iterator[Problem]:
     """Yield the problems that an evaluation of the base would have."""
     options = EvaluateOptions.checked(dict(choice.options))
+    metric = str(run.part("task").options.get("metric_for_best_model", ""))
+    if options.tasks and options.scores_checkpoints(metric) and not any(metric.startswith(PREFIX + task) for task in options.tasks):
+        yield Problem(
+            code="EVAL-129",
+            where="metric_for_best_model",
+            message=f"'{metric}' is a score of no task that is evaluated: {', '.join(options.tasks)}",
+            hint=f"Scores are named {PREFIX}TASK.METRIC.",
+        )
     if run.model is None:
         return
     try:
