@@ -109,6 +109,8 @@ def test_a_run_has_its_plan_and_what_was_measured(workers_here, tiny_model, tmp_
     assert found.method == "formula"
     assert read_result(result.folder)["figures"]["memory_peak"] > found.highest.total
     assert compare(result.folder).overhead > 0
-    assert "measured peak" in (result.folder / "report.html").read_text()
+    page = (result.folder / "report.html").read_text()
+    assert "measured peak" in page
+    assert "Memory against the plan in GiB" in page
     unplanned = sft(model=str(tiny_model), dataset=[str(rows)], max_steps=1, device="cpu", plan=False)
     assert read_plan(unplanned.folder) is None
