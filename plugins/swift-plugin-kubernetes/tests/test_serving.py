@@ -26,6 +26,7 @@ from swift_plugin_kubernetes.drain import drain
 from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Workload
 from swift_plugin_kubernetes.pod_settings import CACHE
+from swift_plugin_kubernetes.routes import http_route, inference_pool
 from swift_plugin_kubernetes.server import ServedRun
 
 from swift_core.cli import invoke
@@ -68,8 +69,9 @@ ALWAYS = {"Deployment", "ConfigMap", "Service", "PodDisruptionBudget", "PodMonit
             ["--autoscale", "0:8", "--launcher.gpus", "1", "--launcher.pod", '{"nodeSelector": {"gpu": "h100"}}'],
             {"ScaledObject", "Deployment/gateway", "Service/gateway", "PodMonitor/gateway"},
         ),
+        (["--launcher.route", "httproute", "--launcher.gateway", "infra/public", "--launcher.hostname", "poet.example.org"], {"HTTPRoute"}),
     ],
-    ids=["fixed", "keda", "hpa", "zero"],
+    ids=["fixed", "keda", "hpa", "zero", "httproute"],
 )
 def test_manifests_are_valid(prepared, validate, words, more):
     made, _ = prepared(*words)
@@ -80,7 +82,9 @@ def test_manifests_are_valid(prepared, validate, words, more):
     for name in ("Service", "PodDisruptionBudget", "PodMonitor"):
         spec = made[name]["spec"]["selector"]
         assert spec.get("matchLabels", spec).items() <= pod["metadata"]["labels"].items()
-    assert ("replicas" in made["Deployment"]["spec"]) == (not words)  # else each `kubectl apply` would undo what the autoscaler did
+    assert ("replicas" in made["Deployment"]["spec"]) == (
+        "--autoscale" not in words
+    )  # else each `kubectl apply` would undo what the autoscaler did
     if "Deployment/gateway" in made:
         assert not made["Service/gateway"]["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
         assert made["ScaledObject"]["spec"]["minReplicaCount"] == 0
@@ -142,6 +146,12 @@ def test_the_settings_of_a_pod_are_those_of_the_run(prepared, tiny_model, tmp_pa
         (["--autoscale", "0:2", "--launcher.autoscaler", "hpa"], "launcher.autoscale"),
         (["--autoscale", "8:1"], "launcher.autoscale"),
         (["--launcher.volumes", "models:/elsewhere"], "is on no volume of the pods"),
+        (["--launcher.gateway", "public"], "launcher.gateway"),
+        (["--launcher.route", "httproute"], "launcher.gateway"),
+        (["--launcher.route", "inferencepool", "--launcher.gateway", "public"], "metrics of vLLM and SGLang"),
+        (["--launcher.route", "httproute", "--launcher.gateway", "g", "--launcher.endpoint-picker", "p"], "launcher.endpoint-picker"),
+        (["--launcher.load", "absent.csv"], "launcher.load"),
+        (["--launcher.load", "absent.csv", "--autoscale", "1:8"], "absent.csv"),
     ],
 )
 def test_what_can_not_run_is_refused(prepared, tiny_model, capsys, words, reason):
@@ -181,6 +191,20 @@ def served(folder: Path, **options) -> ServedRun:
 
 def scraped(text: str) -> set[str]:
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+
+
+def test_a_pool_and_its_route_are_valid(prepared, validate):
+    made, folder = prepared()
+    server = served(folder, route="inferencepool", gateway="infra/public", endpoint_picker="picker:9")
+    pool, route = inference_pool(server), http_route(server)
+    validate(pool, "inferencepool")
+    validate(route, "httproute")
+    assert pool["spec"]["endpointPickerRef"] == {"name": "picker", "port": {"number": 9}}
+    (rule,) = route["spec"]["rules"]
+    assert rule["backendRefs"] == [{"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": pool["metadata"]["name"]}]
+    labels = made["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert pool["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert pool["spec"]["targetPorts"] == [{"number": made["Service"]["spec"]["ports"][0]["port"]}]
 
 
 def test_queries_ask_for_metrics_that_a_live_server_has(prepared):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract import LauncherSpec, Problem, Ref
+from swift_core.contract import LauncherSpec, Problem, Ref, SectionSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -42,3 +42,17 @@ def swift_check(run: Run) -> Iterator[Problem]:
     from swift_plugin_kubernetes.serving import problems
 
     yield from problems(run, chosen.make_options())
+
+
+@hookimpl
+def swift_report_sections() -> list[SectionSpec]:
+    """Return the simulated autoscaler."""
+    return [
+        SectionSpec(
+            name="autoscaling",
+            title="Autoscaling",
+            summary="Replicas and waits under a recorded load, as the autoscaler was simulated",
+            content=Ref("swift_plugin_kubernetes.report:content"),
+            order=640,
+        )
+    ]

@@ -11,14 +11,19 @@ from swift_nodes.follow_job import follow, hand_over
 from swift_core.contract import Watch, note
 from swift_core.system import paths, read_run
 from swift_plugin_kubernetes.cluster import Cluster
+from swift_plugin_kubernetes.helm import write_chart
+from swift_plugin_kubernetes.manifest_text import yaml_text
 from swift_plugin_kubernetes.manifests import PLURALS, manifests
 from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Json, Workload
 from swift_plugin_kubernetes.server import ServedRun
 from swift_plugin_kubernetes.serving import is_server, serving_manifests
+from swift_plugin_kubernetes.simulation import Simulated, Sizing
+from swift_plugin_kubernetes.sizing import write_autoscaling
 
 MANIFEST = "job.yaml"
 SERVER_MANIFEST = "server.yaml"
+CHART = "chart"  # folder of the Helm chart
 _PATIENCE = 2.0  # seconds between two looks at a Deployment
 
 
@@ -59,6 +64,10 @@ class KubernetesLauncher:
     def _serve(self, server: ServedRun, watch: Watch) -> int:
         made, path = serving_manifests(server), server.workload.run / SERVER_MANIFEST
         _write(made, path)
+        if simulated := server.simulated:
+            self._report(simulated, path.parent, watch)
+        if self.options.helm:
+            watch(note(f"Helm chart: {write_chart(server, made, path.parent / CHART)}"))
         if not self.options.submit:
             return _prepared(path, watch)
         cluster = Cluster(self.options.namespace, "deployments")
@@ -72,17 +81,21 @@ class KubernetesLauncher:
                 time.sleep(_PATIENCE)
         return hand_over(watch, "submitted", path, f"Served at {url}. {delete}", url=url, replicas=list(server.replicas))
 
+    def _report(self, simulated: tuple[Sizing, Simulated], folder: Path, watch: Watch) -> None:
+        """Write what was simulated, and say it."""
+        sizing, course = simulated
+        write_autoscaling(folder, sizing, course, Path(self.options.load))
+        poor = course.longest_wait > self.options.longest_wait or course.flaps
+        text = (
+            f"Simulated on {self.options.load}: {sizing.target:g} requests in flight per replica, replicas removed after {sizing.delay} s; "
+            f"maximum {max(course.asked)} replicas, {course.replica_hours:.1f} replica-hours; longest wait {course.longest_wait:.1f} s; "
+            f"{course.flaps} times replicas removed and asked for again."
+        )
+        watch(note(f"WARNING: {text} No setting within these limits does better; raise the maximum of --autoscale." if poor else text))
+
 
 def _write(made: list[Json], path: Path) -> None:
-    import yaml
-
-    class Whole(yaml.SafeDumper):
-        """Write what occurs twice twice: anchors are hard to read and to patch."""
-
-        def ignore_aliases(self, data: object) -> bool:
-            return True
-
-    paths.write_text(path, yaml.dump_all(made, Dumper=Whole, sort_keys=False, allow_unicode=True))
+    paths.write_text(path, yaml_text(made))
 
 
 def _prepared(path: Path, watch: Watch) -> int:

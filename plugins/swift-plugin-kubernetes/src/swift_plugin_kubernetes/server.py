@@ -14,6 +14,8 @@ from typing import Any
 from swift_core.contract import Run, UsageError
 from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Json, Workload
+from swift_plugin_kubernetes.simulation import Simulated, Sizing
+from swift_plugin_kubernetes.sizing import chosen
 
 _EMBEDDED = ("swift_requests_in_flight",)  # of swift-http, which serves where an engine has no server of its own
 LOAD_METRICS: Mapping[str, tuple[str, ...]] = {
@@ -74,12 +76,31 @@ class ServedRun:
 
     @property
     def target(self) -> float:
-        """The requests in flight per replica to aim at: those given, or 80 % of what the engine computes at once."""
-        if self.options.target:
-            return self.options.target
-        backend = self.run.part("backend").options
+        """The requests in flight per replica to aim at: those given, simulated, or 80 % of what the engine computes at once."""
+        return self.simulated[0].target if self.simulated else self._first.target
+
+    @cached_property
+    def simulated(self) -> tuple[Sizing, Simulated] | None:
+        """The sizing for the recorded load, and what the autoscaler does with it; None without one. Raises UsageError if it is invalid."""
+        options = self.options
+        if not options.load or not self.scaled:
+            return None
+        return chosen(Path(options.load), self._first, longest_wait=options.longest_wait, fixed_target=bool(options.target))
+
+    @property
+    def _first(self) -> Sizing:
+        """The sizing without a recorded load."""
+        backend, (least, most) = self.run.part("backend").options, self.replicas
         batch = next((int(backend[name]) for name in _BATCH if backend.get(name)), 10)
-        return max(1.0, math.floor(batch * 0.8))
+        return Sizing(
+            target=self.options.target or max(1.0, math.floor(batch * 0.8)),
+            least=least,
+            most=most,
+            delay=math.ceil(max(300.0, 2 * self.cold_start)),
+            cold_start=self.cold_start,
+            capacity=batch,
+            seconds=self.options.request_seconds,
+        )
 
     @cached_property
     def cold_start(self) -> float:
@@ -94,7 +115,7 @@ class ServedRun:
     @property
     def scale_down_delay(self) -> int:
         """Seconds of lower load before replicas are removed: never fewer than two cold starts, which their return would cost."""
-        return math.ceil(max(300.0, 2 * self.cold_start))
+        return self.simulated[0].delay if self.simulated else self._first.delay
 
     def metadata(self, part: str = "server", suffix: str = "") -> Json:
         """Return the metadata of a resource of this server."""

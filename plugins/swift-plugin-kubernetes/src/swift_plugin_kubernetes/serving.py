@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swift_core.contract import Problem, Run, UsageError
-from swift_plugin_kubernetes import autoscaling, deployment, gateway
+from swift_plugin_kubernetes import autoscaling, deployment, gateway, routes
 from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Json, Workload
 from swift_plugin_kubernetes.server import ServedRun
@@ -37,6 +37,10 @@ def serving_manifests(server: ServedRun) -> list[Json]:
         made.append(autoscaling.scaled_object(server) if server.options.autoscaler == "keda" else autoscaling.pod_autoscaler(server))
     if not server.replicas[0]:
         made += [gateway.gateway_deployment(server), gateway.gateway_service(server), autoscaling.pod_monitor(server, "gateway")]
+    if server.options.route == "inferencepool":
+        made.append(routes.inference_pool(server))
+    if server.options.route != "none":
+        made.append(routes.http_route(server))
     return made
 
 
@@ -57,7 +61,12 @@ def problems(run: Run, options: KubernetesOptions) -> Iterator[Problem]:
     if options.autoscaler == "hpa" and options.autoscale.startswith("0"):
         message, hint = "a HorizontalPodAutoscaler does not scale to zero", "Use --launcher.autoscaler keda."
         yield Problem(code="NODE-034", where="launcher.autoscale", message=message, hint=hint)
+    yield from routes.problems(run, options)
+    server = ServedRun(run, Workload(run=Path("run"), options=options, processes=1, nodes=1, environment={}))
     try:
-        serving_manifests(ServedRun(run, Workload(run=Path("run"), options=options, processes=1, nodes=1, environment={})))
+        serving_manifests(server)
+        if options.load and not server.scaled:
+            message, hint = "the number of replicas is fixed, so there is nothing to simulate", "Give a range: --autoscale 1:8."
+            yield Problem(code="NODE-034", where="launcher.load", message=message, hint=hint)
     except UsageError as error:
         yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)
