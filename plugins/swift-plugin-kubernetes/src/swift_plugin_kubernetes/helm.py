@@ -59,5 +59,6 @@ def _marked(node: Any, values: dict[str, Any], place: tuple[str, ...]) -> Any:
 
 
 def _reference(name: str, values: Mapping[str, Any]) -> str:
-    filtered = {str: " | quote", dict: " | toJson"}.get(type(values[name]), "")
+    value = values[name]
+    filtered = " | quote" if isinstance(value, str) else " | toJson" if isinstance(value, dict) else ""
     return f"{{{{ .Values.{name}{filtered} }}}}"
