@@ -51,6 +51,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-plugin-bundle/", "BUNDLE"),
     (r"swift-gateway/", "GATEWAY"),
     (r"swift-plugin-image/", "IMAGE"),
+    (r"swift-plugin-trigger/", "TRIGGER"),
     (r"contrib/", "PLUGIN"),
 )
 

@@ -46,6 +46,7 @@ AREAS = {
     "AUDIT": "audit log and provenance",
     "GATEWAY": "gateway over several servers",
     "IMAGE": "container images",
+    "TRIGGER": "events and messages of swift trigger",
     "POLICY": "the policy of an organisation",
     "BUNDLE": "bundles for machines without a network",
     "TEST": "the testing kit",

@@ -1,0 +1,96 @@
+"""`swift trigger`: the verb, and commands that begin with another word."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swift_core.cli import VerbCommand, print_table
+from swift_core.contract import Ref, UsageError
+
+_STORE = click.option("--store", default="trigger", show_default=True, type=click.Path(path_type=Path), help="Folder with the state.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+SUBCOMMANDS: Mapping[str, Ref] = {
+    name: Ref(f"swift_plugin_trigger.commands:{name}") for name in ("show", "retry", "trace")
+}  # fmt: skip
+
+
+class TriggerCommand(VerbCommand):
+    """The verb; `swift trigger show` and the like are commands of their own."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+        """Return the context of the command that the first word names, else of the verb."""
+        if args and args[0] in SUBCOMMANDS:
+            command: click.Command = SUBCOMMANDS[args[0]].load()
+            return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command("show", short_help="Show the messages of a trigger and their states")
+@_STORE
+@_JSON
+def show(store: Path, as_json: bool) -> int:
+    """Show every message: its state, the attempts to deliver it, and what the last one gave."""
+    messages = _opened(store).all_messages()
+    if as_json:
+        click.echo(json.dumps([{"id": each.id, "state": each.state, "tries": each.tries, "note": each.note} for each in messages]))
+        return 0
+    print_table(["message", "state", "by", "tries", "note"], [_row(each) for each in messages])
+    click.echo(", ".join(f"{count} {state}" for state, count in Counter(each.state for each in messages).items()) or "no message")
+    return 0
+
+
+@click.command("retry", short_help="Try dead messages again")
+@_STORE
+@click.argument("messages", nargs=-1)
+def retry(store: Path, messages: tuple[str, ...]) -> int:
+    """Let dead MESSAGES (default: all of them) be tried again from where they were given up; the running trigger takes them up."""
+    opened = _opened(store)
+    names = messages or [each.id for each in opened.all_messages() if each.state == "dead"]
+    unknown = [name for name in names if not opened.revive(name)]
+    if unknown:
+        raise UsageError(
+            f"'{unknown[0]}' is not a dead message", code="TRIGGER-003", where=str(store), hint="swift trigger show lists them."
+        )
+    click.echo(f"{len(names)} messages are tried again")
+    return 0
+
+
+@click.command("trace", short_help="Trace a message back to its event, prompt, model and data")
+@click.argument("message")
+@_STORE
+@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder in which runs are looked for.")
+@_JSON
+def trace(message: str, store: Path, runs: Path, as_json: bool) -> int:
+    """Trace MESSAGE (EVENT/VARIANT) back to its event, its prompt, the model that wrote it, and the data that this was trained on.
+
+    Exits with 1 if the text is not the one that was recorded, or its run folder is gone.
+    """
+    from swift_plugin_trigger.tracing import lines, traced
+
+    found = traced(_opened(store), message, runs)
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        for line in lines(found):
+            click.echo(line)
+    return 1 if found["problem"] else 0
+
+
+def _row(message: Any) -> list[str]:
+    return [message.id, message.state, str(message.record.get("by", "")), str(message.tries), message.note[:80]]
+
+
+def _opened(folder: Path) -> Any:
+    from swift_plugin_trigger.store import Store
+
+    if not (folder / "trigger.db").is_file():
+        raise UsageError(
+            "no trigger has its state here", code="TRIGGER-004", where=str(folder), hint="Name the folder of swift trigger with --store."
+        )
+    return Store(folder)
