@@ -6,6 +6,7 @@ import json
 import sys
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from swift_plugin_notebook import live, swift_metrics, swift_run_finished, swift_run_started
@@ -19,7 +20,7 @@ TUTORIAL = Path(__file__).parents[3] / "docs" / "tutorial" / "notebook.ipynb"
 
 
 class Handle:
-    shown = []
+    shown: ClassVar = []
 
     def display(self, value):
         Handle.shown.append(value._repr_html_())
