@@ -18,7 +18,8 @@ from swift_train.testing import ragged_chats, write_rows
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = os.environ.get("WEB_PICTURES", "")  # a folder for them; variables of SWIFT_ are the tests' own
-pytestmark = [pytest.mark.full("web"), pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")]
+LANE = pytest.mark.full("web")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 UNNAMED = (
     "[...document.querySelectorAll('input:not([type=hidden]),select,textarea')]"
     ".filter(each => !each.labels.length && !each.ariaLabel).length"
@@ -73,6 +74,24 @@ def wait_for(done, seconds=240):
     return found
 
 
+@pytest.mark.slow
+def test_the_form_follows_what_is_typed(browser, folder, page):
+    """The short form of the lane: from the printed address to a checked form, without a run."""
+    context, errors = browser.new_context(), []
+    tab = context.new_page()
+    tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    tab.goto(page.url)
+    assert "token" not in tab.url
+    tab.goto(tab.url.partition("/data")[0] + "/merge")
+    tab.fill("[name=model]", "nowhere")
+    tab.wait_for_selector(".field.bad[data-path=model]", timeout=60_000)
+    tab.fill("[name=model]", "model")
+    tab.wait_for_selector("#command:has-text('--model model')", timeout=60_000)
+    assert not errors
+    context.close()
+
+
+@LANE
 def test_from_the_data_to_a_merged_model(browser, folder, page):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     errors, hosts = [], set()
@@ -115,11 +134,50 @@ def test_from_the_data_to_a_merged_model(browser, folder, page):
     again.click("#start")
     merged = wait_for(lambda: next(iter(folder.glob("runs/*-merge-*/result.json")), None))
     assert json.loads(merged.read_text())["status"] == "done"
+    served_and_asked(again, base, folder, merged.parent / "output")
     assert all(host.startswith("127.0.0.1:") for host in hosts)
     assert not [text for text in errors if "Content Security Policy" in text], errors
     context.close()
 
 
+def served_and_asked(tab, base, folder, model):
+    """Serve a model, ask it alone and beside itself, rate the answers, stop the server: all by clicks."""
+    tab.goto(f"{base}/serve?model={model}")
+    tab.fill("[name=port]", "0")
+    tab.wait_for_selector("#faults .note", timeout=60_000)
+    tab.click("#start")
+    run = wait_for(
+        lambda: next((path.parent for path in folder.glob("runs/*-serve-*/events.jsonl") if '"ready"' in path.read_text()), None)
+    )
+    tab.goto(f"{base}/runs/{run.name}")
+    tab.click("#live a:has-text('Chat')")
+    tab.fill("[name=system]", "Be short.")
+    tab.fill("[name=max_tokens]", "12")
+    tab.fill("[name=message]", "Hello?")
+    tab.keyboard.press("Control+Enter")
+    tab.wait_for_selector("#left .said.assistant:not(:empty)", timeout=120_000)
+    assert not tab.query_selector("#right .said")
+    tab.click("#clear")
+    tab.select_option("[name=right]", index=1)
+    tab.fill("[name=message]", "And you?")
+    tab.click("button:has-text('Send')")
+    tab.wait_for_selector("#rating:not([hidden])", timeout=120_000)
+    assert tab.inner_text("#left .said.user") == tab.inner_text("#right .said.user") == "And you?"
+    assert all(tab.inner_text(f"#{side} .said.assistant").strip() for side in ("left", "right"))
+    picture(tab, "chat", "asked")
+    tab.click("[data-better=right]")
+    tab.wait_for_selector("#rated:has-text('ratings.jsonl')", timeout=60_000)
+    (row,) = [json.loads(line) for line in (folder / "ratings.jsonl").read_text().splitlines()]
+    assert row["prompt"][-1]["content"] == "And you?"
+    assert row["chosen"][0]["content"].split() == tab.inner_text("#right .said.assistant").split()
+    tab.goto(f"{base}/runs/{run.name}")
+    tab.click("button:has-text('Stop')")
+    wait_for((run / "result.json").exists)
+    tab.goto(f"{base}/chat")
+    assert not tab.query_selector("[name=left]"), "its server has ended"
+
+
+@LANE
 @pytest.mark.parametrize("kind", SIZES)
 def test_every_page_as_it_looks(browser, page, kind):
     width, height = SIZES[kind]
