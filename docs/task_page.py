@@ -25,6 +25,7 @@ _COMPARED: Mapping[str, str] = {  # task → with what its tests compare it
     "simpo": "as cpo, whose loss it is",
     "kto": "plain torch: its divergence over the step and all processes",
     "rm": "plain torch; the scores of PEFT and of the merged model",
+    "token-cls": "transformers' token classifiers (BERT, Llama) at each of three steps; two processes with one",
     "grpo": "every loss and its gradient with TRL 1.16's `GRPOTrainer._compute_loss` on the rollouts of a run, and with plain torch; the "
     "reward on sums rises with SmolLM2 (lane `rl`)",
     "rloo": "its advantages with their equation; the losses are those of grpo",
@@ -44,7 +45,7 @@ def page(note: str) -> str:
     ]
     for spec in sorted(registry().all(TaskSpec), key=lambda each: each.name):
         names = " ".join(f"`{name}`" for name in (spec.name, *spec.also))
-        head = _HEADS.get(spec.head) or f"scores: {spec.head.partition(':')[2]}"
+        head = _HEADS.get(spec.head) or f"scores{' of each token' * spec.head.startswith('token')}: {spec.head.partition(':')[2]}"
         cells = [
             names, spec.summary, ", ".join(spec.rows), _losses(spec), head, _SCOPES[spec.loss_scope],
             _COMPARED.get(spec.name, "see its plugin's tests"),

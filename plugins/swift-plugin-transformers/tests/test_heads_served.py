@@ -19,7 +19,7 @@ from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 from swift_train.testing import run_training, training_run, write_rows
 from torch.nn.functional import cosine_similarity, normalize
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
 from swift_core.cli import cli
 
@@ -117,6 +117,55 @@ def test_vectors_are_pooled_as_they_were_trained(embedder: Path) -> None:
         scores.tolist(), abs=1e-5
     )
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def tagger(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A token classifier of people and places."""
+    folder = tmp_path_factory.mktemp("tagger")
+    rows = [{"tokens": ["Ada", "is", "in", "New", "York", "."], "tags": ["B-PER", "O", "O", "B-LOC", "I-LOC", "O"]}] * 4
+    options = {"label_names": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], "num_labels": 5, "tuner": "full", **TRAINING, "max_steps": 12}
+    file = write_rows(folder / "rows.jsonl", rows)
+    run_training(training_run(tiny_model, file, task="token-cls", **{**options, "learning_rate": 1e-2}), folder)
+    return folder / "output"
+
+
+def test_a_token_classifier_labels_words_and_joins_entities(tagger: Path) -> None:
+    server, engine = client(tagger)
+    text = "Ada is in New York."
+    found = post(server, "/v1/classify", input=[text, "Ada"])["data"]
+    assert [each["text"] for each in found[0]["tokens"]] == ["Ada", "is", "in", "New", "York", "."]
+    tokenizer, model = AutoTokenizer.from_pretrained(tagger), AutoModelForTokenClassification.from_pretrained(tagger, dtype=torch.float32)
+    encoded = tokenizer(text, return_tensors="pt")
+    probs = model(**encoded).logits.detach()[0].softmax(-1)
+    own = [encoded.char_to_token(each["start"]) for each in found[0]["tokens"]]
+    torch.testing.assert_close(torch.tensor([each["probs"] for each in found[0]["tokens"]]), probs[own], atol=1e-5, rtol=1e-4)
+    assert found[0]["entities"] == [
+        {"start": 0, "end": 3, "text": "Ada", "label": "PER"},
+        {"start": 10, "end": 18, "text": "New York", "label": "LOC"},
+    ]
+    assert [each["label"] for each in found[1]["tokens"]] == ["B-PER"]
+    assert "send them as text" in post(server, "/v1/classify", 400, input=[[5, 6]])["error"]["message"]
+    assert "it has: token_classify" in post(server, "/v1/embeddings", 400, input="a")["error"]["message"]
+    cut = post(server, "/v1/classify", input=text, truncate_prompt_tokens=1)["data"][0]
+    assert len(cut["tokens"]) == 1
+    engine.close()
+
+
+@pytest.mark.slow
+def test_infer_names_entities_with_their_figures(tagger: Path, tmp_path: Path) -> None:
+    rows = [
+        {"tokens": ["Ada", "is", "in", "New", "York", "."], "tags": ["B-PER", "O", "O", "B-LOC", "I-LOC", "O"]},
+        {"text": "Ada is in New York.", "spans": [[0, 3, "PER"], [10, 13, "LOC"]]},
+    ]
+    file, output = write_rows(tmp_path / "rows.jsonl", rows), tmp_path / "answers.jsonl"
+    words = ["infer", str(tagger), "--dataset", str(file), "--output", str(output), "--device", "cpu", "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert [each["text"] for each in json.loads(output.read_text().splitlines()[0])["entities"]] == ["Ada", "New York"]
+    (run,) = (tmp_path / "runs").iterdir()
+    figures = json.loads((run / "result.json").read_text())["figures"]
+    assert (figures["accuracy"], figures["f1"], figures["precision"]) == (1.0, 0.75, 0.75)
 
 
 def test_other_requests_are_refused_with_the_reason(embedder: Path) -> None:

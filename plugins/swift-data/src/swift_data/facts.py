@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_data.histogram import Distribution, Spread
-from swift_data.rows import PreferenceRow, RetrievalRow, Row, TextRow
+from swift_data.rows import PreferenceRow, RetrievalRow, Row, TaggedRow, TextRow
 from swift_data.rows.conversations import Message
 from swift_data.rows.forms import Form
 
@@ -46,7 +46,7 @@ class Counting:
         """Count a valid row."""
         self._kinds[form.kind] += 1
         self._forms[f"{form.name}: {form.reason}"] += 1
-        if isinstance(row, TextRow | RetrievalRow):
+        if isinstance(row, TextRow | TaggedRow | RetrievalRow):
             return
         messages = messages_of(row)
         self._turns.add(len(messages))
@@ -77,7 +77,7 @@ class Counting:
 
 def messages_of(row: Row) -> Sequence[Message]:
     """Return all messages of a row; of a preference row, both answers."""
-    if isinstance(row, TextRow | RetrievalRow):
+    if isinstance(row, TextRow | TaggedRow | RetrievalRow):
         return ()
     return (*row.prompt, *row.chosen, *row.rejected) if isinstance(row, PreferenceRow) else row.messages
 
@@ -86,7 +86,7 @@ def characters(row: Row) -> int:
     """Return the total length of a row's texts in characters, without tool calls."""
     if isinstance(row, RetrievalRow):
         return sum(map(len, (row.query, *row.documents)))
-    return len(row.text) if isinstance(row, TextRow) else sum(map(len, _texts(messages_of(row))))
+    return len(row.text) if isinstance(row, TextRow | TaggedRow) else sum(map(len, _texts(messages_of(row))))
 
 
 def _texts(messages: Sequence[Message]) -> Iterator[str]:

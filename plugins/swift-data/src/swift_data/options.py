@@ -89,7 +89,7 @@ class DataConvertOptions(RowFileOptions, DatasetOptions, HubOptions):
 
     output: str = option(..., "File for the rows (JSONL).", affects_result=False)
     against: Several = option(list, "Evaluation data: leave out rows that contain one of its questions.")
-    kind: Literal["", "chat", "text", "preference", "label", "prompt", "retrieval"] = option(
+    kind: Literal["", "chat", "text", "preference", "label", "prompt", "retrieval", "tagged"] = option(
         "", "Kind of the rows; default: the most frequent kind among the first rows."
     )
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")

@@ -19,7 +19,7 @@ from swift_formats.sentence_transformers import copy_pooling
 
 FILE = "head.json"
 Activation = Literal["none", "sigmoid", "softmax"]
-Input = Literal["", "text", "chat", "pair"]
+Input = Literal["", "text", "chat", "pair", "words"]
 _PROBLEMS: Mapping[Any, Activation] = {
     "regression": "none",
     "multi_label_classification": "sigmoid",
@@ -34,8 +34,8 @@ class HeadFacts:
     Attributes:
         labels: names of the numbers.
         activation: what makes probabilities or scores of the logits; none: they are the result.
-        input: what the head was trained on: plain texts, conversations rendered by the chat template, or queries with documents;
-            empty if unknown.
+        input: what the head was trained on: plain texts, conversations rendered by the chat template, queries with documents, or the
+            first token of each word of a text; empty if unknown.
         system: default system prompt of the conversations.
         problem_type: of transformers; empty if unknown.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from swift_http.app import create_app
 from swift_http.engine import ChatEngine, Piece, Sampling, Token
 from swift_http.head_app import create_head_app
-from swift_http.head_engine import HeadEngine, HeadRequest, Numbers
+from swift_http.head_engine import HeadEngine, HeadRequest, LabelledText, Numbers
 from swift_http.limits import Limits
 from swift_http.server import bind, run
 
@@ -17,6 +17,7 @@ __all__ = [
     "ChatEngine",
     "HeadEngine",
     "HeadRequest",
+    "LabelledText",
     "Limits",
     "Numbers",
     "Piece",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-HeadTask = Literal["embed", "classify", "score"]
+HeadTask = Literal["embed", "classify", "score", "token_classify"]
 Messages = Sequence[Mapping[str, Any]]
 TextItem = str | Sequence[int] | Messages  # a text, its token ids, or a conversation
 
@@ -36,8 +36,17 @@ class Numbers:
     tokens: int  # that were computed
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """The numbers of the words or tokens of a text."""
+
+    places: Sequence[tuple[int, int]]  # start and end of each in the text, in characters
+    rows: Sequence[Sequence[float]]  # of each, a number for each class
+    entities: Sequence[tuple[int, int, str]] | None = None  # start, end and type of the named entities; None without a label O
+
+
 class HeadEngine(Protocol):
-    """A served model with a head. `embed`, `classify` and `score` run in the event loop, the other methods in any thread.
+    """A served model with a head. Its coroutines run in the event loop, its other methods in any thread.
 
     They raise UsageError for a text that is empty or too long, and for a task that the model does not have.
     """
@@ -80,6 +89,10 @@ class HeadEngine(Protocol):
 
     async def classify(self, texts: Sequence[TextItem], asked: HeadRequest) -> Numbers:
         """Return a number for each class of each text."""
+        ...
+
+    async def classify_tokens(self, texts: Sequence[str], asked: HeadRequest) -> tuple[Sequence[LabelledText], int]:
+        """Return a number for each class of each word or token of each text, and the tokens that were computed."""
         ...
 
     async def score(self, pairs: Sequence[tuple[str, str]], asked: HeadRequest) -> Numbers:

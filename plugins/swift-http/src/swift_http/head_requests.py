@@ -81,6 +81,17 @@ class ClassifyRequest(_Activated):
             return [[message.for_template() for message in self.messages]]
         return [self.input] if isinstance(self.input, str) else list(self.input or ())
 
+    def texts(self) -> list[str]:
+        """Return the texts of a request to a token classifier.
+
+        Raises:
+            ApiError: 400, these are token ids or a conversation.
+        """
+        found = self.items()
+        if not all(isinstance(item, str) for item in found):
+            raise ApiError(400, "a token classifier labels the words of texts: send them as text", param="input")
+        return found
+
 
 class ScoreRequest(_Activated):
     """Body of POST /v1/score: one text and many, or as many of each."""

@@ -17,6 +17,7 @@ from swift_http.engine import ChatEngine
 from swift_http.errors import ApiError
 from swift_http.head_engine import HeadEngine, HeadRequest, HeadTask
 from swift_http.head_requests import ClassifyRequest, HeadEmbeddingRequest, RerankRequest, ScoreRequest
+from swift_http.labelled_texts import labelled
 from swift_http.response_builders import Json
 from swift_http.streams import close_when_done
 
@@ -29,6 +30,7 @@ PATHS: dict[HeadTask | str, tuple[str, ...]] = {
 _NEED = {
     "embed": "is no embedding model",
     "classify": "is no classifier",
+    "token_classify": "is no token classifier",
     "score": "scores no pairs of a query and a document (its chat template has no such roles)",
 }
 MAX_TEXTS = 2048  # of one request, as OpenAI's
@@ -63,15 +65,24 @@ def add_head_routes(app: FastAPI, engine: HeadEngine, admit: Callable[[Request, 
         return await answer(request, "embeddings", "embed", body.model, count=len(body.inputs()), work=work)
 
     async def classify(body: ClassifyRequest, request: Request) -> Response:
+        tokens = body.model in engine.models and "token_classify" in engine.tasks(body.model)
+
         async def work(active: ActiveRequest) -> Response:
             asked = HeadRequest(model=body.model, truncate=body.truncate_prompt_tokens, activate=body.activate)
+            labels = engine.labels(body.model)
+            if tokens:
+                texts = body.texts()
+                parts, count = await active.wait(engine.classify_tokens(texts, asked))
+                active.prompt_tokens = count
+                named = [{"index": number, **labelled(*each, labels)} for number, each in enumerate(zip(texts, parts, strict=True))]
+                return Json(_listed("classify", body.model, named, count))
             found = await active.wait(engine.classify(body.items(), asked))
             active.prompt_tokens = found.tokens
-            labels = engine.labels(body.model)
             data = [_class(index, numbers, labels) for index, numbers in enumerate(found.rows)]
             return Json(_listed("classify", body.model, data, found.tokens))
 
-        return await answer(request, "classify", "classify", body.model, count=len(body.items()), work=work)
+        task: HeadTask = "token_classify" if tokens else "classify"
+        return await answer(request, "classify", task, body.model, count=len(body.items()), work=work)
 
     async def score(body: ScoreRequest, request: Request) -> Response:
         pairs = body.pairs()

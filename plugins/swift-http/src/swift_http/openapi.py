@@ -76,7 +76,7 @@ def _listed(**item: Any) -> _Responses:
     )
 
 
-CLASSES = _listed(label=_OR_NONE, probs=_list(_NUMBER), num_classes=_INTEGER)
+CLASSES = _listed(num_classes=_INTEGER)  # with label and probs; of token classifiers with tokens and entities
 SCORES = _listed(object={"const": "score"}, score=_NUMBER)
 RANKING = _ok(_object(id=_STRING, model=_STRING, results=_list(_object(index=_INTEGER, relevance_score=_NUMBER)), usage=_COUNTS))
 TOKENIZE = _ok(_object(tokens=_list(_INTEGER), count=_INTEGER, max_model_len=_INTEGER))

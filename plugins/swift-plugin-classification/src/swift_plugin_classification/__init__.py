@@ -1,4 +1,4 @@
-"""Sequence classification: single label, multi-label and regression."""
+"""Classification of texts (single label, multi-label and regression) and of their words and tokens (named entities)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_core.contract import Ref, TaskSpec
 
 @hookimpl
 def swift_tasks() -> list[TaskSpec]:
-    """Register the task."""
+    """Register the tasks."""
     return [
         TaskSpec(
             name="seq-cls",
@@ -21,5 +21,17 @@ def swift_tasks() -> list[TaskSpec]:
             inspector=Ref("swift_train.inspection:Inspector"),
             loss_scope="sample",
             head="score:num_labels",
-        )
+        ),
+        TaskSpec(
+            name="token-cls",
+            summary="Train a classifier of words or tokens, such as of named entities (NER)",
+            also=("token_cls", "ner"),
+            rows=("tagged",),
+            factory=Ref("swift_plugin_classification.token_task:TokenClassification"),
+            options=Ref("swift_plugin_classification.token_options:TokenClassificationOptions"),
+            trainer=Ref("swift_train.job:train"),
+            inspector=Ref("swift_train.inspection:Inspector"),
+            loss_scope="sample",
+            head="token:num_labels",
+        ),
     ]

@@ -97,7 +97,7 @@ def swift_backends() -> list[BackendSpec]:
             factory=Ref("swift_plugin_transformers.backend:TransformersBackend"),
             options=Ref("swift_plugin_transformers.serve_options:ServeOptions"),
             reads=("safetensors", "gguf"),
-            serves=("chat", "completions", "embeddings", "classify", "score", "rerank"),
+            serves=("chat", "completions", "embeddings", "classify", "token_classify", "score", "rerank"),
             adapters=True,
             runtime_adapters=True,
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from swift_http import HeadRequest, Numbers
+from swift_data.entities import OUTSIDE, Entity, entities
+from swift_http import HeadRequest, LabelledText, Numbers
 from swift_http.head_engine import HeadTask, TextItem
 from swift_train.head_inputs import HeadInputs, ServedHead
 from swift_train.head_outputs import activated
@@ -24,6 +25,7 @@ from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.served_engine import ServedEngine
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class EmbeddedHeadEngine(ServedEngine):
@@ -49,6 +51,8 @@ class EmbeddedHeadEngine(ServedEngine):
         head = self._heads[model]
         if head.kind == "hidden":
             return {"embed", "score"}
+        if head.kind == "token":
+            return {"token_classify"}
         own: set[HeadTask] = set() if head.logit_score else {"classify"}
         scored = head.logit_score or len(head.facts.labels) <= 1
         return own | ({"score"} if scored and self._inputs[model].pairs else set())
@@ -59,12 +63,30 @@ class EmbeddedHeadEngine(ServedEngine):
 
     async def embed(self, texts: Sequence[TextItem], asked: HeadRequest) -> Numbers:
         """Return the vector of each text."""
-        return _numbers(*await self._compute(await self._texts(texts, asked), asked))
+        found, tokens = await self._compute(await self._texts(texts, asked), asked)
+        return _numbers(torch.stack(found), tokens)
 
     async def classify(self, texts: Sequence[TextItem], asked: HeadRequest) -> Numbers:
         """Return a number for each class of each text."""
-        found, tokens = await self._compute(await self._texts(texts, asked), asked)
+        rows, tokens = await self._compute(await self._texts(texts, asked), asked)
+        found = torch.stack(rows)
         return _numbers(activated(found, self._heads[asked.model]) if asked.activate else found, tokens)
+
+    async def classify_tokens(self, texts: Sequence[str], asked: HeadRequest) -> tuple[Sequence[LabelledText], int]:
+        """Return a number for each class of each word or token of each text."""
+        inputs, head = self._inputs[asked.model], self._heads[asked.model]
+        made = await asyncio.to_thread(self._locked, lambda items: [inputs.tokens(item) for item in items], texts)
+        found, tokens = await self._compute([self._fitted(Pair(each.ids), asked) for each in made], asked)
+        labelled = []
+        for text, logits in zip(made, found, strict=True):
+            places = [place for place in text.places if place[0] < len(logits)]  # of a text that was cut
+            rows = logits[[token for token, _, _ in places]]
+            numbers = activated(rows, head) if asked.activate else rows
+            parts = [(start, stop) for _, start, stop in places]
+            named = [Entity(*part, head.facts.labels[int(best)]) for part, best in zip(parts, rows.argmax(-1), strict=True)]
+            joined = entities(named) if OUTSIDE in head.facts.labels else None
+            labelled.append(LabelledText(parts, numbers.tolist(), joined))
+        return labelled, tokens
 
     async def score(self, pairs: Sequence[tuple[str, str]], asked: HeadRequest) -> Numbers:
         """Return the score of each pair: of a head, or the cosine similarity of two vectors."""
@@ -75,7 +97,8 @@ class EmbeddedHeadEngine(ServedEngine):
         assert encode
         limit = asked.truncate if asked.truncate is None or asked.truncate > 0 else self.context
         made = await asyncio.to_thread(self._locked, lambda items: encode.fitted(items, limit), pairs)
-        found, tokens = await self._compute([self._fitted(pair, asked) for pair in made], asked)
+        rows, tokens = await self._compute([self._fitted(pair, asked) for pair in made], asked)
+        found = torch.stack(rows)
         return _numbers(activated(found, head) if asked.activate else found, tokens)
 
     async def load_adapter(self, name: str, folder: Path, *, allow_other_base: bool = False) -> None:
@@ -102,7 +125,7 @@ class EmbeddedHeadEngine(ServedEngine):
             texts = list(dict.fromkeys(pair[place] for pair in pairs))
             own = HeadRequest(model=asked.model, truncate=asked.truncate, prompt=prompt)
             found, tokens = await self._compute(await self._texts(texts, own), own)
-            sides.append((found[[texts.index(pair[place]) for pair in pairs]], tokens))
+            sides.append((torch.stack(found)[[texts.index(pair[place]) for pair in pairs]], tokens))
         (queries, one), (documents, other) = sides
         return _numbers(cosine_similarity(queries, documents)[:, None], one + other)
 
@@ -111,7 +134,7 @@ class EmbeddedHeadEngine(ServedEngine):
         made = await asyncio.to_thread(self._locked, lambda items: [inputs.text(item, asked.prompt) for item in items], texts)
         return [self._fitted(each, asked) for each in made]
 
-    def _locked(self, encode: Callable[[Sequence[T]], list[Pair]], items: Sequence[T]) -> list[Pair]:
+    def _locked(self, encode: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R]:
         with self._lock:
             return encode(items)
 
@@ -131,8 +154,8 @@ class EmbeddedHeadEngine(ServedEngine):
         self._served.check_prompt(text.ids)
         return text
 
-    async def _compute(self, inputs: Sequence[Pair], asked: HeadRequest) -> tuple[Tensor, int]:
-        """Return the numbers of the texts, (texts, numbers), and their tokens."""
+    async def _compute(self, inputs: Sequence[Pair], asked: HeadRequest) -> tuple[list[Tensor], int]:
+        """Return the numbers of each text, (numbers,) or of its tokens (tokens, numbers), and the number of all tokens."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
 
@@ -146,8 +169,10 @@ class EmbeddedHeadEngine(ServedEngine):
             await ended
         finally:
             request.cancelled.set()
-        found = torch.stack([request.found[place] for place in range(len(inputs))])
-        if not torch.isfinite(found).all():
+        found = [request.found[place] for place in range(len(inputs))]
+        if self._heads[asked.model].kind == "token":
+            found = [numbers[: len(each.ids)] for numbers, each in zip(found, inputs, strict=True)]
+        if not all(torch.isfinite(numbers).all() for numbers in found):
             raise SwiftError("the model gives numbers that are not finite", code="MODEL-047", hint="Serve it with --dtype float32.")
         return found, sum(len(each.ids) for each in inputs)
 

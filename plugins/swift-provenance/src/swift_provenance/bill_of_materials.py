@@ -15,6 +15,8 @@ from swift_provenance.description import Data, Description, Score, public_name
 from swift_provenance.licences import Terms, terms_of_checkpoint
 from swift_provenance.lineage import Made
 
+_TASKS = {"": "text-generation", "hidden": "feature-extraction", "token": "token-classification"}  # by kind of head
+
 
 def bill_of_materials(about: Description, name: str) -> dict[str, Any]:
     """Return the document as JSON values.
@@ -59,7 +61,7 @@ def bill_of_materials(about: Description, name: str) -> dict[str, Any]:
 def _card(about: Description, data: list[dict[str, Any]]) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "approach": {"type": "supervised"} if about.training else {},
-        "task": "text-generation" if not about.checkpoint.head else "text-classification",
+        "task": _TASKS.get(about.checkpoint.head.partition(":")[0], "text-classification"),
         "architectureFamily": about.manifest.family,
         "modelArchitecture": about.architecture,
         "datasets": [{"ref": each["bom-ref"]} for each in data],

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from swift_data.rows import ChatRow, LabelRow, PromptRow, RetrievalRow, TextRow, normalise
+from swift_data.rows import ChatRow, LabelRow, PromptRow, RetrievalRow, TaggedRow, TextRow, normalise
 from swift_data.rows.conversations import with_default_system
 from swift_data.rows.forms import LABELS
 
@@ -55,13 +55,16 @@ def ask_head(run: Run, report: Report, kind: AnswerKind) -> tuple[Path, dict[str
 
 
 def numbers(client: Client, kind: AnswerKind, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the model gives for a request, as fields of a line: `embedding`; `label` and `probs`; or `scores`."""
+    """Return what the model gives for a request, as fields of a line: `embedding`; `label` and `probs`; `tokens`; or `scores`."""
     request = {"model": client.model, **body, **extra}
     if kind == "embedding":
         return {"embedding": client.post("/embeddings", request)["data"][0]["embedding"]}
     if kind == "classification":
         (found,) = classify(client, request)["data"]
         return {"label": found["label"], "probs": found["probs"]}
+    if kind == "token classification":
+        (found,) = classify(client, request)["data"]
+        return {name: found[name] for name in ("entities", "tokens") if name in found}
     return {"scores": [each["score"] for each in client.post("/score", request)["data"]]}
 
 
@@ -83,6 +86,9 @@ def shown(line: Mapping[str, Any]) -> tuple[str, str]:
         return asked, f"[{', '.join(f'{value:.4f}' for value in vector[:4])}, …] ({len(vector)} numbers)"
     if "probs" in line:
         return asked, f"{line['label']} ({', '.join(f'{value:.4f}' for value in line['probs'])})"
+    if "tokens" in line:
+        named = line.get("entities", line["tokens"])
+        return asked, ", ".join(f"{each['text']} ({each['label']})" for each in named) or "no entities"
     ranked = sorted(zip(line["scores"], line["documents"], strict=True), reverse=True)
     return asked, "\n".join(f"{score:.4f}  {document}" for score, document in ranked)
 
@@ -94,6 +100,9 @@ def _from_rows(rows: Iterable[RawRow], kind: AnswerKind, system: str) -> Iterato
             assert isinstance(row, RetrievalRow)
             record = {"query": row.query, "documents": list(row.documents), "labels": list(row.labels)}
             yield HeadQuestion(record, {"text_1": row.query, "text_2": list(row.documents)})
+            continue
+        if kind == "token classification":
+            yield _tagged(raw)
             continue
         labelled = any(raw.data.get(name) not in (None, "") for name in LABELS)
         found = normalise(raw, ("label",) if labelled else ("text", "prompt", "chat"))
@@ -108,6 +117,16 @@ def _from_rows(rows: Iterable[RawRow], kind: AnswerKind, system: str) -> Iterato
         else:
             text = _text_of(messages, f"{raw.file}, row {raw.number}")
             yield HeadQuestion({"text": text, **expected}, {"input": text})
+
+
+def _tagged(raw: RawRow) -> HeadQuestion:
+    row = normalise(raw, ("tagged", "text"))
+    assert isinstance(row, TaggedRow | TextRow)
+    expected: dict[str, Any] = {}
+    if isinstance(row, TaggedRow):
+        spans = [{"start": span.start, "end": span.stop, "label": span.label} for span in row.spans]
+        expected = {"expected": spans, "words": row.words}
+    return HeadQuestion({"text": row.text, **expected}, {"input": row.text})
 
 
 def _text_of(messages: Sequence[Mapping[str, Any]], where: str) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from swift_data.entities import Entity, entities
+
 from swift_serve.head_tasks import AnswerKind
 
 _CUT = 10  # documents that NDCG looks at
@@ -14,12 +16,15 @@ _CUT = 10  # documents that NDCG looks at
 def figures_of(kind: AnswerKind, lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the figures of answers, {} if they have no labels.
 
-    Classes: `accuracy` (of lists of classes, all of them), or of numbers `mse`. Rankings: `mrr` of the first relevant document, and
+    Classes: `accuracy` (of lists of classes, all of them), or of numbers `mse`. Words: `accuracy`, and `precision`, `recall` and `f1` of
+    entities, which are right if type and borders are (conlleval's). Rankings: `mrr` of the first relevant document, and
     `ndcg_at_10` (Järvelin and Kekäläinen 2002, doi:10.1145/582415.582418, with gains 2^label - 1), both means over the queries.
     """
     if kind == "classification":
         pairs = [found for line in lines if "expected" in line and (found := _graded(line))]
         return {name: sum(value for kind, value in pairs if kind == name) / len(pairs) for name in {kind for kind, _ in pairs}}
+    if kind == "token classification":
+        return _of_words([line for line in lines if "expected" in line])
     if kind == "reranking":
         ranked = [(line["scores"], line["labels"]) for line in lines if any(line["labels"])]
         if not ranked:
@@ -39,6 +44,35 @@ def ndcg(scores: Sequence[float], labels: Sequence[float], cut: int = _CUT) -> f
     """Return the normalised discounted cumulative gain of a ranking; equal scores are ordered with the worse document first."""
     order = sorted(range(len(scores)), key=lambda place: (-scores[place], labels[place]))
     return _gain([labels[place] for place in order[:cut]]) / _gain(sorted(labels, reverse=True)[:cut])
+
+
+def _of_words(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    pairs = [
+        (found.get(part["start"]), part["label"])
+        for line in lines
+        if line["words"]
+        for found in [_labels(line)]
+        for part in line["expected"]
+    ]
+    if pairs and all(isinstance(label, str) for _, label in pairs):
+        figures["accuracy"] = sum(found == label for found, label in pairs) / len(pairs)
+    if not lines or not all("entities" in line for line in lines):
+        return figures
+    right = found = true = 0
+    for line in lines:
+        own = {Entity(each["start"], each["end"], each["label"]) for each in line["entities"]}
+        parts = [Entity(part["start"], part["end"], str(part["label"])) for part in line["expected"]]
+        expected = set(entities(parts)) if line["words"] else set(parts)
+        right, found, true = right + len(own & expected), found + len(own), true + len(expected)
+    if found + true:
+        figures |= {"precision": right / found if found else 0.0, "recall": right / true if true else 0.0, "f1": 2 * right / (found + true)}
+    return figures
+
+
+def _labels(line: Mapping[str, Any]) -> dict[int, str]:
+    """Return the label of what begins at each place of a line's text."""
+    return {token["start"]: token["label"] for token in line["tokens"]}
 
 
 def _gain(labels: Sequence[float]) -> float:

@@ -11,16 +11,18 @@ from swift_formats.cross_encoder import logit_score_of
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Run
 
-AnswerKind = Literal["text", "embedding", "classification", "reranking"]
+AnswerKind = Literal["text", "embedding", "classification", "token classification", "reranking"]
 ROUTES: Mapping[AnswerKind, str] = {
     "embedding": "embeddings",
     "classification": "classify",
+    "token classification": "token_classify",
     "reranking": "score",
 }  # in `BackendSpec.serves`
 TASK_TYPES: Mapping[str, AnswerKind] = {
     "causal_lm": "text",
     "embedding": "embedding",
     "seq_cls": "classification",
+    "token_cls": "token classification",
     "reranker": "reranking",
     "generative_reranker": "reranking",
 }
@@ -39,6 +41,8 @@ def answer_kind(folder: Path) -> AnswerKind:
         return "embedding"
     if not head:
         return "reranking" if logit_score_of(folder) else "text"
+    if head == "token":
+        return "token classification"
     return "reranking" if made_for_pairs(folder) else "classification"
 
 

@@ -164,9 +164,14 @@ ROUTES = (
         method="POST",
         path="/v1/classify",
         need="declared",
-        use="If `BackendSpec.serves` has `classify`: `swift infer` with a classifier or reward model. vLLM has it outside /v1.",
+        use="If `BackendSpec.serves` has `classify`: `swift infer` with a classifier or reward model; if it has "
+        "`token_classify`, with a token classifier. vLLM has it outside /v1.",
         request={"model": _MODEL, "input": "a text", "messages": "or a conversation"},
-        response={"data[0].label": "name of the class", "data[0].probs": "a number for each class"},
+        response={
+            "data[0].label": "name of the class",
+            "data[0].probs": "a number for each class",
+            "data[0].tokens": "or of a token classifier: start, end, text, label and probs of each word or token",
+        },
         checks=("check_api_key_is_required",),
     ),
     Route(

@@ -64,8 +64,8 @@ class AskOptions(SamplingOptions, RowFileOptions, AnsweringOptions):
         "Checkpoint to ask; it is served while the questions are answered.",
         also=("model_id_or_path", "model_name_or_path", "ckpt_dir"),
     )
-    task_type: Literal["", "causal_lm", "embedding", "seq_cls", "reranker", "generative_reranker"] = option(
-        "", "What to ask for: text, vectors, classes or scores; default: what the checkpoint gives, of a server text."
+    task_type: Literal["", "causal_lm", "embedding", "seq_cls", "token_cls", "reranker", "generative_reranker"] = option(
+        "", "What to ask for: text, vectors, classes (also of words) or scores; default: what the checkpoint gives, of a server text."
     )
     questions: list[str] = option(list, "Questions, each asked in a conversation of its own.")
     dataset: Several = option(

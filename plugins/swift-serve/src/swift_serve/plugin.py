@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from swift_core.checkpoints import Checkpoint
 from swift_core.contract import BackendSpec, Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
 from swift_core.plugins import registry
 from swift_serve.other_tools import BY_CLIENTS, IGNORED, SERVING, SPELLINGS, UNSUPPORTED
@@ -77,10 +76,6 @@ def swift_check(run: Run) -> Iterator[Problem]:
     for where, kind in kinds.items():
         if kind == "text":
             continue
-        if Checkpoint.at(sources[where].path).head.startswith("token"):
-            hint = "Load it with transformers (AutoModelForTokenClassification)."
-            yield Problem(code="SERVE-100", where=where, message="models with a number for each token are not served", hint=hint)
-            continue
         if "evaluator" in run.parts:
             message = f"this model gives numbers for texts ({kind}); it can't generate any"
             hint = "Evaluate it on rows with labels: swift infer MODEL --dataset ROWS."
@@ -95,7 +90,7 @@ def unserved_head(run: Run, where: str, route: str) -> Iterator[Problem]:
     able = [spec.name for spec in specs if route in spec.serves]
     spec = registry().spec(run.part("backend"), BackendSpec)
     if route not in spec.serves:
-        message = f"{spec.name} does not serve models with this head (no /v1/{route})"
+        message = f"{spec.name} does not serve models with this head ({route})"
         yield Problem(code="SERVE-089", where=where, message=message, hint=f"Use --backend {' or '.join(able)}.")
     elif where.startswith("adapter") and spec.name != SERVE.parts["backend"]:
         message = f"{spec.name} does not serve an adapter with a head of its own"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from swift_core.runs import Report
     from swift_train.tasks import Encoder
 
-_FORMAT = 5  # version of the stores and of the encoders' output; increment it when either changes
+_FORMAT = 6  # version of the stores and of the encoders' output; increment it when either changes
 _BATCH = 64  # rows; larger batches live long enough to trigger full garbage collections
 _FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-th
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_data.entities import words
 from swift_data.rows.conversations import with_default_system
 from swift_formats.cross_encoder import LogitScore, logit_score_of
 from swift_formats.head_facts import HeadFacts, head_facts
@@ -16,6 +17,8 @@ from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_train.pair_texts import Pair, PairTexts, separates_pairs
 from swift_train.score_task import plain_text
+from swift_train.token_targets import token_places, token_targets
+from swift_train.tokenise import NO_TARGET, Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,6 +56,19 @@ class ServedHead:
         return cls(kind, head_facts(folder, base), logit_score=None if kind else logit_score_of(folder))
 
 
+@dataclass(frozen=True, slots=True)
+class TokenInput:
+    """The tokens of a text for a head on each token.
+
+    Attributes:
+        ids: token ids.
+        places: of each word or token that is labelled: its token's index, its start and its end in the text, in characters.
+    """
+
+    ids: list[int]
+    places: tuple[tuple[int, int, int], ...]
+
+
 class HeadInputs:
     """Tokenise texts, conversations and pairs.
 
@@ -66,7 +82,7 @@ class HeadInputs:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, head: ServedHead) -> None:
         self._tokenizer, self._head = tokenizer, head
-        pairs, alone = PairTexts(tokenizer), head.facts.input in ("text", "chat")
+        pairs, alone = PairTexts(tokenizer), head.kind == "token" or head.facts.input in ("text", "chat")
         self.pairs = None if alone else pairs if pairs.templated or (not tokenizer.chat_template and separates_pairs(tokenizer)) else None
 
     def text(self, item: str | Sequence[int] | Sequence[Mapping[str, Any]], prompt: str = "") -> Pair:
@@ -87,6 +103,18 @@ class HeadInputs:
         if item and isinstance(item[0], Mapping):
             return self._conversation([dict(message) for message in item if isinstance(message, Mapping)])
         return Pair([int(token) for token in item if not isinstance(token, Mapping)])
+
+    def tokens(self, text: str) -> TokenInput:
+        """Return the tokens of a text whose words are labelled at their first tokens, or all of whose tokens are: as it was trained."""
+        encoding: Any = self._tokenizer(text, verbose=False).encodings
+        (found,) = encoding
+        if self._head.facts.input != "words":
+            places = [(token, *place) for token, place in enumerate(token_places(text, found)) if place[1] > place[0]]
+            return TokenInput(list(found.ids), tuple(places))
+        parts = [Target(start, stop, number, NO_TARGET) for number, (start, stop) in enumerate(words(text))]
+        classes = token_targets(text, found, parts).classes
+        labelled = [(token, int(number)) for token, number in enumerate(classes) if number != NO_TARGET]
+        return TokenInput(list(found.ids), tuple((token, parts[number].start, parts[number].stop) for token, number in labelled))
 
     def _conversation(self, messages: list[dict[str, Any]]) -> Pair:
         if self._head.facts.input == "text":

@@ -50,7 +50,7 @@ class HeadOutputs:
 
     @torch.inference_mode()
     def __call__(self, inputs: Sequence[Pair], head: ServedHead) -> Tensor:
-        """Return the numbers of each text, (texts, numbers) float32: a vector, or logits.
+        """Return the numbers of each text, (texts, numbers) float32: a vector, or logits; of a token classifier (texts, tokens, numbers).
 
         Args:
             inputs: the tokens of each text; the memory of the pass grows with their number times the longest.

@@ -130,8 +130,9 @@ def _concatenated(self: Any, input_ids: Tensor | None = None, *, logits_to_keep:
         return SequenceClassifierOutput(
             logits=type(self).forward(self, input_ids, **given).last_hidden_state.index_select(1, logits_to_keep)
         )
-    states = getattr(self, self.base_model_prefix)(input_ids=input_ids, **given).last_hidden_state
-    return SequenceClassifierOutput(logits=getattr(self, SCORE)(states.index_select(1, logits_to_keep)))
+    states = getattr(self, self.base_model_prefix)(input_ids=input_ids, **given).last_hidden_state.index_select(1, logits_to_keep)
+    dropout = getattr(self, "dropout", None)  # of token classifiers
+    return SequenceClassifierOutput(logits=getattr(self, SCORE)(states if dropout is None else dropout(states)))
 
 
 def _padded(

@@ -42,7 +42,7 @@ class Inspector:
             lengths = tuple(len(encoded.ids) for encoded in sequences)
             supervised, error = 0, None
             try:
-                supervised = sum(int(np.count_nonzero(_weights(sample))) for sample in samples_of_row(sequences, self._preprocessing))
+                supervised = sum(int(np.count_nonzero(self._weights(sample))) for sample in samples_of_row(sequences, self._preprocessing))
                 if number < _FIRST or number % _EVERY == 0:
                     self._preprocessing.encoder.check(raw, sequences)
             except SwiftError as raised:
@@ -74,14 +74,13 @@ class Inspector:
 
     def _pieces(self, sample: Encoded) -> Iterator[Piece]:
         tokenizer = self._preprocessing.encoder.tokeniser.tokenizer
-        tokens = zip(sample.ids.tolist(), _weights(sample).tolist(), strict=True)
+        tokens = zip(sample.ids.tolist(), self._weights(sample).tolist(), strict=True)
         for weight, group in groupby(tokens, key=lambda token: token[1]):
             ids = tuple(token for token, _ in group)
             yield Piece(str(tokenizer.decode(list(ids))), weight, ids, tuple(str(tokenizer.decode([token])) for token in ids))
 
-
-def _weights(sample: Encoded) -> NDArray[np.float64]:
-    """Return the weight of each token in the loss. The first token is not predicted, so it is never supervised."""
-    weights = sample.weights
-    weights[:1] = 0
-    return weights
+    def _weights(self, sample: Encoded) -> NDArray[np.float64]:
+        """Return the weight of each token in the loss. If the task predicts tokens, the first one is not predicted."""
+        weights = sample.weights
+        weights[: int(self._preprocessing.next_token)] = 0
+        return weights

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from swift_core.contract import UsageError
+from swift_train.tokenise import TARGET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,10 +75,13 @@ class Samples:
         first, names, found = int(store.first[place]), store.meta["columns"], []
         for number in range(int(store.counts[place])):
             tokens = store.token_slice(first + number)
-            columns = dict(zip(names, store.columns[first + number].tolist(), strict=True))
+            columns: dict[str, Any] = dict(zip(names, store.columns[first + number].tolist(), strict=True))
             columns |= {name: float(values[index][number]) for name, values in self.columns.items()}
             media = store.media(first + number) if self.media_counts[index] else ()
-            found.append(Sample(np.asarray(store.ids[tokens]), store.weights[store.codes[tokens]], store.origin(place), columns, media))
+            weights = store.weights[store.codes[tokens]]
+            if len(store.targets):
+                columns[TARGET] = store.targets[tokens][weights > 0].astype(np.float32)
+            found.append(Sample(np.asarray(store.ids[tokens]), weights, store.origin(place), columns, media))
         return found
 
     def origin(self, index: int) -> str:

@@ -3,6 +3,7 @@
 ids         int32 per token      codes     uint8 per token: index of its loss weight in the table in meta.json (0: not supervised)
 ends        int64 per sequence   rows, files, supervised: per sequence its row number, index of its file in meta.json, supervised tokens
 columns     float32 per sequence and column: numbers beside the tokens, such as a label
+targets     int32 per token: its class, in tasks that classify tokens; empty in others
 media       uint8: the media files of the sequences as lines of JSON, whose place and number per sequence are in media_ends and media_counts
 
 A sample is one sequence, or in a grouped store all sequences of a row (a chosen and a rejected answer), which are never separated.
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 META = "meta.json"
 _TYPES: Mapping[str, Any] = {
     "ids": np.int32, "codes": np.uint8, "ends": np.int64, "rows": np.int64, "files": np.int32, "supervised": np.int32,
-    "columns": np.float32, "media": np.uint8, "media_ends": np.int64, "media_counts": np.int32,
+    "columns": np.float32, "targets": np.int32, "media": np.uint8, "media_ends": np.int64, "media_counts": np.int32,
 }  # fmt: skip
-_HASHED = ("ids", "codes", "ends", "columns", "media")
-_JOINED = ("ids", "codes", "columns", "media")  # arrays of which a sequence has a part of any length
+_HASHED = ("ids", "codes", "ends", "columns", "targets", "media")
+_JOINED = ("ids", "codes", "columns", "targets", "media")  # arrays of which a sequence has a part of any length
 _MAX_WEIGHTS = 256
+_NONE = np.zeros(0, np.int32)
 _BUFFERED = 1 << 16  # tokens kept in memory before they are written
 
 
@@ -85,7 +87,7 @@ class StoreWriter:
         self._media_bytes += len(media)
         own = (
             encoded.ids, codes, self.tokens, row, number, np.count_nonzero(codes), encoded.columns,
-            np.frombuffer(media, np.uint8), self._media_bytes, len(encoded.media),
+            _NONE if encoded.targets is None else encoded.targets, np.frombuffer(media, np.uint8), self._media_bytes, len(encoded.media),
         )  # fmt: skip
         for waiting, value in zip(self._waiting.values(), own, strict=True):
             waiting.append(value)
@@ -131,6 +133,7 @@ class Store:
         lengths, supervised: per sample: number of tokens, and of supervised tokens.
         first, counts: per sample: index of its first sequence, number of its sequences.
         columns: (sequences, columns) float32, named by `meta["columns"]`.
+        targets: per token: its class; empty if the task does not classify tokens.
         media_counts: per sample: number of media files.
         weights: the different loss weights, float32.
     """
@@ -140,6 +143,7 @@ class Store:
         self.meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
         arrays: dict[str, NDArray[Any]] = {name: _mapped(folder / f"{name}.bin", kind) for name, kind in _TYPES.items()}
         self.ids, self.codes, self.ends = arrays["ids"], arrays["codes"], arrays["ends"]
+        self.targets: NDArray[np.int32] = arrays["targets"]
         self.columns: NDArray[np.float32] = arrays["columns"].reshape(len(self.ends), len(self.meta["columns"]))
         rows, files = arrays["rows"], arrays["files"]
         starts = np.ones(len(rows), np.bool_)

@@ -38,11 +38,25 @@ class MediaSpan(NamedTuple):
     file: MediaFile
 
 
+class Target(NamedTuple):
+    """A part of a text whose tokens have classes: `first` that of its first token, `rest` that of its other ones; `NO_TARGET` for none."""
+
+    start: int
+    stop: int
+    first: int
+    rest: int
+
+
+NO_TARGET = -1  # of a token without a class
+TARGET = "target"  # column of the classes of the supervised tokens, in `Sample.columns`
+
+
 class SupervisedText(NamedTuple):
     """A text and its supervised spans, in characters. `whole`: all of it is supervised, with the tokenizer's start and end tokens.
 
     `columns` are numbers beside the tokens, such as a label, as the encoder names them; `media` are the places of the text's media files,
-    in order, whose placeholders are expanded; `weighted` are parts of the spans with a weight of their own, of which the last counts.
+    in order, whose placeholders are expanded; `weighted` are parts of the spans with a weight of their own, of which the last counts;
+    `targets` are parts whose tokens have classes, in order and disjoint.
     """
 
     text: str
@@ -51,12 +65,14 @@ class SupervisedText(NamedTuple):
     columns: tuple[float, ...] = ()
     media: tuple[MediaSpan, ...] = ()
     weighted: tuple[Span, ...] = ()
+    targets: tuple[Target, ...] = ()
 
 
 class Encoded(NamedTuple):
     """Token ids (tokens,) int32, the supervised spans in tokens, in order and disjoint, the text's `columns`, and its `media` in tokens.
 
-    `weighted` are parts of the spans with a weight of their own, in tokens; of several for a token the last counts.
+    `weighted` are parts of the spans with a weight of their own, in tokens; of several for a token the last counts. `targets` are the
+    classes of the tokens, (tokens,) int32, if the task classifies tokens.
     """
 
     ids: NDArray[np.int32]
@@ -64,6 +80,7 @@ class Encoded(NamedTuple):
     columns: tuple[float, ...] = ()
     media: tuple[MediaSpan, ...] = ()
     weighted: tuple[Span, ...] = ()
+    targets: NDArray[np.int32] | None = None
 
     def cut(self, start: int, stop: int) -> Encoded:
         """Return the tokens from `start` to before `stop`, with their spans, and the media files that are whole in them."""
@@ -72,7 +89,8 @@ class Encoded(NamedTuple):
             for each in (self.spans, self.weighted)
         )
         whole = tuple(MediaSpan(a - start, b - start, file) for a, b, file in self.media if start <= a and b <= stop)
-        return Encoded(self.ids[start:stop], spans, self.columns, whole, weighted)
+        targets = None if self.targets is None else self.targets[start:stop]
+        return Encoded(self.ids[start:stop], spans, self.columns, whole, weighted, targets)
 
     @property
     def weights(self) -> NDArray[np.float64]:

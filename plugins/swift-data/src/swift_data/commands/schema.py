@@ -8,7 +8,7 @@ import click
 
 from swift_core.contract import TaskSpec, UsageError, suggestion
 
-KINDS = ("chat", "text", "preference", "label", "prompt", "retrieval")
+KINDS = ("chat", "text", "preference", "label", "prompt", "retrieval", "tagged")
 
 
 @click.command("schema", short_help="Print the JSON Schema of the rows that a task accepts.")
@@ -16,7 +16,7 @@ KINDS = ("chat", "text", "preference", "label", "prompt", "retrieval")
 def command(task: str) -> None:
     """Print the JSON Schema of the rows that TASK accepts, with an example of each format.
 
-    TASK is an installed task (sft, pretrain, …), or a kind of row: chat, text, preference, label, prompt.
+    TASK is an installed task (sft, pretrain, …), or a kind of row: chat, text, preference, label, prompt, retrieval, tagged.
     """
     from swift_core.plugins import registry
     from swift_data.rows.schema import row_schema

@@ -1,8 +1,8 @@
 """Dataset rows: recognised by their fields, validated, and normalised to the few row types that tasks train on.
 
-A task declares the kinds of row it accepts ("chat", "text", "preference", "label", "prompt", "retrieval"). Whatever the source format,
-messages are returned in OpenAI's format and media as absolute paths or URLs. Nothing is dropped or repaired silently: a row that is not
-understood is refused with its file, row number and JSON path; fields that are not used are listed in the row's `unread`.
+A task declares the kinds of row it accepts ("chat", "text", "preference", "label", "prompt", "retrieval", "tagged"). Whatever the source
+format, messages are returned in OpenAI's format and media as absolute paths or URLs. Nothing is dropped or repaired silently: a row that is
+not understood is refused with its file, row number and JSON path; fields that are not used are listed in the row's `unread`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from swift_data.rows.lost import refuse_lost
 from swift_data.rows.media_marks import FIELDS, place_media
 from swift_data.rows.preferences import preference
 from swift_data.rows.retrieval import retrieval
+from swift_data.rows.tagged import TaggedSpan, tagged
 from swift_data.rows.tool_calls import tools_of
 from swift_data.rows.turns import check_end, check_turns
 from swift_data.rows.values import Wrong, kind_of, text_of
@@ -35,6 +36,8 @@ __all__ = [
     "RetrievalRow",
     "Row",
     "RowError",
+    "TaggedRow",
+    "TaggedSpan",
     "TextRow",
     "canonical",
     "form_of",
@@ -47,6 +50,7 @@ _LEARNED_BY = {
     "chat": 'swift sft trains on chat rows. A text row looks like {"text": "…"}.',
     "preference": "Preference tasks (DPO and similar) train on such rows.",
     "label": "KTO and classifiers train on such rows.",
+    "tagged": "Token classifiers (swift token-cls) train on such rows.",
     "retrieval": "Embedding models and rerankers train on such rows.",
     "prompt": "Tasks with rollouts train on such rows; for the others, add the answer.",
 }
@@ -121,7 +125,16 @@ class RetrievalRow(Read):
     labels: tuple[float, ...]  # of each document
 
 
-Row = ChatRow | TextRow | PreferenceRow | LabelRow | PromptRow | RetrievalRow
+@dataclass(frozen=True, slots=True)
+class TaggedRow(Read):
+    """A text with labelled parts, in order: all of its words, each with a tag, or named entities."""
+
+    text: str  # the text
+    spans: tuple[TaggedSpan, ...]  # the labelled parts
+    words: bool = False  # whether these are all of its words
+
+
+Row = ChatRow | TextRow | PreferenceRow | LabelRow | PromptRow | RetrievalRow | TaggedRow
 
 
 class RowError(UsageError):
@@ -166,6 +179,12 @@ def canonical(row: Row) -> dict[str, Any]:
         return {"text": row.text}
     if isinstance(row, RetrievalRow):
         return {"query": row.query, "documents": list(row.documents), "labels": list(row.labels)}
+    if isinstance(row, TaggedRow):
+        labels = [span.label for span in row.spans]
+        if row.words:
+            return {"text": row.text, "tokens": [row.text[span.start : span.stop] for span in row.spans], "tags": labels}
+        places = [{"start": span.start, "end": span.stop} for span in row.spans]
+        return {"text": row.text, "spans": [{**place, "label": label} for place, label in zip(places, labels, strict=True)]}
     around: dict[str, Any] = {"tools": [dict(tool) for tool in row.tools]} if row.tools else {}
     if row.variables:
         around["chat_template_kwargs"] = dict(row.variables)
@@ -182,6 +201,8 @@ def _row(data: Fields, form: Form, folder: Path | None) -> Row:
         return TextRow(_text(data))
     if form.kind == "retrieval":
         return RetrievalRow(*retrieval(data))
+    if form.kind == "tagged":
+        return TaggedRow(*tagged(data))
     tools, variables = tools_of(data), variables_of(data)
     if form.kind == "preference":
         prompt, chosen, rejected = preference(data, form.name, folder)
@@ -247,6 +268,8 @@ def learned_by(form: Form, accepted: Sequence[str]) -> str:
         return "A prompt row ends with a user message. Rename the field of the answer to pass it to reward functions."
     if form.kind == "chat" and ("preference" in accepted or "label" in accepted):
         return "Such rows need 'chosen' and 'rejected'." if "preference" in accepted else "Such rows need a 'label'."
+    if "tagged" in accepted:
+        return "Such rows need 'tokens' and 'tags', or 'text' and 'spans'."
     if "retrieval" in accepted:
         return "Such rows need a 'query' and a 'positive' document."
     return _LEARNED_BY[form.kind]

@@ -14,6 +14,7 @@ from typing import Any
 from swift_core.contract import suggestion
 from swift_data.rows.conversations import ANSWERS
 from swift_data.rows.retrieval import is_retrieval
+from swift_data.rows.tagged import is_tagged
 from swift_data.rows.values import Wrong, decoded, kind_of
 
 PAIRS = ("chosen", "rejected")
@@ -21,7 +22,8 @@ REJECTED = ("rejected_response", "rejected_messages")
 LABELS = ("label", "kto_tag")
 KNOWN = (
     "messages; conversations; instruction, output; query, response; prompt, completion; text; prompt alone; "
-    "chosen, rejected (or messages, rejected_response) for preferences; query, positive, negative; any of them with label"
+    "chosen, rejected (or messages, rejected_response) for preferences; query, positive, negative; tokens, tags; text, "
+    "spans; any of them with label"
 )
 # Other tools' names of a prompt and of its answer, the least ambiguous first.
 _QUESTIONS = (*ANSWERS, "question", "problem", "Question", "input", "user")
@@ -112,6 +114,8 @@ def _forms(data: Mapping[str, Any]) -> Iterator[Form]:
         return
     if found := is_retrieval(data, keys):
         yield Form("retrieval", "retrieval", f"it has a query and '{found}'")
+    if found := is_tagged(data, keys):
+        yield Form("tagged", "tagged", f"it has '{found}'")
     label = next((key for key in LABELS if key in keys), "")
     if not label:
         yield from _plain(data, keys)

@@ -36,7 +36,7 @@ def refuse_lost(data: Fields, kind: str) -> None:
         if name in _LEARNED and _says_otherwise(value, name):
             before = "Remove the row, or" if kind == "text" else f"Write {_IN_MESSAGES.get(name, _FLAG)} in the messages, or"
             raise Wrong(f"$.{name}", f"'{name}' of a whole row is not supported", _left_out(name, before), code="DATA-053")
-    known = {"text": _OF_TEXTS, "retrieval": {**_OF_TEXTS, **_OF_MESSAGES}}.get(kind, _OF_MESSAGES)
+    known = {"text": _OF_TEXTS, "tagged": _OF_TEXTS, "retrieval": {**_OF_TEXTS, **_OF_MESSAGES}}.get(kind, _OF_MESSAGES)
     for name, value in left.items():
         if name in known:
             raise Wrong(

@@ -206,6 +206,20 @@ SHAPES = (
         [{"query": "What is 6 x 7?", "documents": ["Six times seven is 42.", "42", "It rains."], "labels": [2, 1, 0]}],
         ("system",),
     ),
+    Shape(
+        "tagged",
+        "tagged",
+        "Words with a tag each: names or numbers of classes.",
+        {"tokens": {"type": "array", "items": _TEXT}, "tags": {"type": "array", "items": {"type": ["string", "integer"]}}},
+        [{"tokens": ["Ada", "lives", "in", "London", "."], "tags": ["B-PER", "O", "O", "B-LOC", "O"]}],
+    ),
+    Shape(
+        "tagged",
+        "tagged",
+        "A text with labelled spans, from `start` to before `end` in characters.",
+        {"text": _TEXT, "spans": {"type": "array", "items": {"type": ["object", "array"]}}},
+        [{"text": "Ada lives in London.", "spans": [{"start": 0, "end": 3, "label": "PER"}, {"start": 13, "end": 19, "label": "LOC"}]}],
+    ),
     Shape("prompt", "prompt", "A prompt alone, as `query`.", {"query": _TEXT}, [{"query": "What is 6 x 7?"}], _PAIR),
     Shape(
         "prompt",

@@ -54,6 +54,7 @@ _TRY: Mapping[str, tuple[str, str]] = {
     "text": ("chat/completions", '"messages": [{"role": "user", "content": "Hello"}]'),
     "embedding": ("embeddings", '"input": "Hello"'),
     "classification": ("classify", '"input": "Hello"'),
+    "token classification": ("classify", '"input": "Ada lives in London."'),
     "reranking": ("rerank", '"query": "Hello?", "documents": ["Hello.", "Bye."]'),
 }
 

@@ -28,6 +28,7 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "preference": {"messages": QUESTION, "chosen": _CHAT[1:], "rejected": [{"role": "assistant", "content": "It is in the question."}]},
     "label": {"messages": _CHAT, "label": True},
     "prompt": {"messages": QUESTION},
+    "tagged": {"tokens": ["Paris", "is", "in", "France", "."], "tags": [1, 0, 0, 1, 0]},
     "retrieval": {"query": QUESTION[0]["content"], "positive": "The capital of France is Paris.", "negative": ["It is in the question."]},
 }
 BAD = {"messages": [*QUESTION, {"role": "assistant", "content": "It is in the question."}], "label": False}

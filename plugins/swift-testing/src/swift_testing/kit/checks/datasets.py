@@ -14,7 +14,7 @@ from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject
 
 DATASET = "dataset"
-_KINDS = ("text", "chat", "preference", "label", "prompt", "retrieval")
+_KINDS = ("text", "chat", "preference", "label", "prompt", "retrieval", "tagged")
 _FIRST = 20
 
 
