@@ -132,6 +132,18 @@ def test_spans_label_all_tokens(tmp_path):
     assert labels == ["", "B-PER", "I-PER", "I-PER", "O", "O", "O", "B-LOC", *inside, ""]
 
 
+def test_a_token_that_begins_before_an_entity_is_the_entitys(tiny_model):
+    """And two entities in one token are refused: one of them would be lost."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    text = next(token for token in tokenizer.get_vocab() if len(token) > 3 and token.isalpha() and token.isascii())
+    row = {"text": text, "spans": [[2, len(text), "LOC"]]}
+    assert "B-LOC" in encoded(tokenizer, row, label_all_tokens=True)[1]
+    encoder = TokenClassification(TokenClassificationOptions(label_names=NAMES)).encoder(tokenizer)
+    two = RawRow({"text": text, "spans": [[0, 2, "PER"], [2, len(text), "LOC"]]}, "rows.jsonl", 1)
+    (found,) = encoder.tokeniser(encoder.texts(two))
+    assert "no token of its own" in str(found)
+
+
 def test_words_label_all_tokens(tiny_model):
     """Of a decoder, whose first token has a label too."""
     _, labels = encoded(AutoTokenizer.from_pretrained(tiny_model), {"tokens": ["Ada", "ran"], "tags": [1, "O"]}, label_all_tokens=True)

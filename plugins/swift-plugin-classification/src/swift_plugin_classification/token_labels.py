@@ -79,25 +79,30 @@ class TokenLabelEncoder:
         """Return the text of a row with the classes of its parts."""
         row = normalise(raw, ("tagged",))
         assert isinstance(row, TaggedRow)
+        self.unread.add(row.unread, self._control.of([row.text]))
+        return [SupervisedText(row.text, (), targets=self._targets(row, raw))]
+
+    def _targets(self, row: TaggedRow, raw: RawRow) -> tuple[Target, ...]:
+        """Return the parts of a row with the classes of their tokens. Raises UsageError for a label that the task does not have."""
         try:
-            targets = tuple(self._words(row) if row.words else self._parts(row))
+            return tuple(self._words(row) if row.words else self._parts(row))
         except _OtherLabel as error:
             hint = "Correct it, or set --label-names (with O for text outside of spans)."
             raise UsageError(str(error), code="TRAIN-178", where=f"{raw.file}, row {raw.number}", hint=hint) from None
-        self.unread.add(row.unread, self._control.of([row.text]))
-        return [SupervisedText(row.text, (), targets=targets)]
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         """Check that the first token of each labelled part has the part's class, as the tokenizer itself places it. Raises MaskError."""
-        (text,), (encoded,) = self.texts(raw), sequences
-        encoding: Any = self.tokeniser.tokenizer(text.text, verbose=False).encodings
-        for part in text.targets:
-            letters = (place for place in range(part.start, part.stop) if not text.text[place].isspace())
+        row, (encoded,) = normalise(raw, ("tagged",)), sequences
+        assert isinstance(row, TaggedRow)
+        encoding: Any = self.tokeniser.tokenizer(row.text, verbose=False).encodings
+        outside = self._numbers.get(OUTSIDE, NO_TARGET)
+        for part in (part for part in self._targets(row, raw) if part.first != outside):  # a token may hold an entity and text before it
+            letters = (place for place in range(part.start, part.stop) if not row.text[place].isspace())
             token = next((found for place in letters if (found := encoding[0].char_to_token(place)) is not None), None)
             assert encoded.targets is not None
             whole = token is not None and encoding[0].token_to_chars(token)[0] >= part.start
             if token is not None and whole and token < len(encoded.ids) - 1 and encoded.targets[token] != part.first:
-                message = f"the label of {text.text[part.start : part.stop]!r} is not at its first token"
+                message = f"the label of {row.text[part.start : part.stop]!r} is not at its first token"
                 raise MaskError(message, code="TRAIN-179")
 
     def _words(self, row: TaggedRow) -> Iterator[Target]:
