@@ -91,7 +91,8 @@ def _list(data: Mapping[str, Any], name: str) -> Sequence[Any]:
 
 def _placed(words: Sequence[Any], name: str, text: Any) -> tuple[str, list[tuple[int, int]]]:
     """Return a text and the places of words in it: the row's own text, or the words with spaces between them, but for CJK scripts."""
-    made, places = "", []
+    made = ""
+    places: list[tuple[int, int]] = []
     for number, word in enumerate(words):
         path = f"$.{name}[{number}]"
         if not text_of(word, path).strip():
@@ -110,6 +111,8 @@ def _placed(words: Sequence[Any], name: str, text: Any) -> tuple[str, list[tuple
 def _spans(items: Sequence[Any], name: str, length: int) -> Iterator[TaggedSpan]:
     for number, item in enumerate(items):
         path = f"$.{name}[{number}]"
+        start: Any
+        stop: Any
         if isinstance(item, Mapping):
             start, stop = item.get("start"), item.get("end")
             label = next((item[key] for key in _LABELS if item.get(key) is not None), None)
