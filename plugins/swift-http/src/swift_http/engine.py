@@ -166,7 +166,7 @@ class DeclaresSupport(Protocol):
 
 @runtime_checkable
 class AcceptsMedia(Protocol):
-    """An engine whose messages may hold media. `render` gets such a content as parts, an image as {"type": "image", "image": URL}.
+    """An engine whose messages may hold media. `render` gets such a content as parts, such as {"type": "image", "image": URL}.
 
     `render` reads the media, and raises UsageError for one that it may not read or can't decode. It may return a subclass of list that
     carries them; `generate` and `score` get that very object.
@@ -174,7 +174,7 @@ class AcceptsMedia(Protocol):
 
     @property
     def media_kinds(self) -> Collection[str]:
-        """Kinds of media: "image"."""
+        """Kinds of media: "image", "video", "audio"."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
@@ -29,17 +29,26 @@ def _select_known(data: Any, fields: Collection[str], ignored: Collection[str], 
     return {name: value for name, value in data.items() if name in fields}
 
 
+_KINDS: Mapping[str, str] = {
+    "image_url": "image", "input_image": "image", "video_url": "video", "input_video": "video",
+    "audio_url": "audio", "input_audio": "audio",
+}  # fmt: skip
+
+
 class Part(BaseModel):
-    """A content part of a message: of type `text`, or `image_url` if the model takes images."""
+    """A content part of a message: `text`, or `image_url`, `video_url`, `input_audio` or `audio_url` if the model takes such media."""
 
     model_config = ConfigDict(strict=True)
 
     type: str
     text: str | None = None
     image_url: str | dict[str, Any] | None = None
+    video_url: str | dict[str, Any] | None = None  # as in vLLM's and SGLang's servers
+    audio_url: str | dict[str, Any] | None = None
+    input_audio: dict[str, Any] | None = None  # {"data": base64, "format": "wav"}
 
     def for_template(self, media: Collection[str]) -> dict[str, str]:
-        """Return the part as chat templates expect it; an image with its URL as `image`.
+        """Return the part as chat templates expect it; media with their URL as `image`, `video` or `audio`.
 
         Raises:
             ApiError: 400, the type is unknown or not among the kinds in `media`, or the part has no content.
@@ -48,13 +57,22 @@ class Part(BaseModel):
             if self.text is None:
                 raise ApiError(400, "a content part of type 'text' has no 'text'", param="messages")
             return {"type": "text", "text": self.text}
-        if self.type not in ("image_url", "input_image") or "image" not in media:
+        kind = _KINDS.get(self.type, "")
+        if kind not in media:
             takes = " and ".join(["text", *media]) + ("" if media else " only")
             raise ApiError(400, f"unsupported content of type '{self.type[:50]}': this model accepts {takes}", param="messages")
-        url = self.image_url.get("url") if isinstance(self.image_url, dict) else self.image_url
+        given = {"image": self.image_url, "video": self.video_url, "audio": self.audio_url or _data_url(self.input_audio)}[kind]
+        url = given.get("url") if isinstance(given, dict) else given
         if not isinstance(url, str) or not url:
-            raise ApiError(400, f"a content part of type '{self.type}' has no URL in 'image_url'", param="messages")
-        return {"type": "image", "image": url}
+            field = "input_audio" if self.type == "input_audio" else f"{kind}_url"
+            raise ApiError(400, f"a content part of type '{self.type}' has no content in '{field}'", param="messages")
+        return {"type": kind, kind: url}
+
+
+def _data_url(audio: Mapping[str, Any] | None) -> str | None:
+    if not audio or not isinstance(audio.get("data"), str) or not audio["data"]:
+        return None
+    return f"data:audio/{audio.get('format') or 'wav'};base64,{audio['data']}"
 
 
 class Function(BaseModel):
@@ -120,7 +138,7 @@ class Message(BaseModel):
         """Return the message as chat templates expect it: `role`, `content` as one text or as parts, and the other fields that are set.
 
         Args:
-            media: kinds of media that the model takes ("image").
+            media: kinds of media that the model takes ("image", "video", "audio").
 
         Raises:
             ApiError: 400, the model does not take a content part, or the arguments of a tool call are not an object.

@@ -40,6 +40,7 @@ EXAMPLES = {
     "nemotron": Example(configurations=({"head_dim": 64, "num_key_value_heads": 8},)),
     "nemotron_h": Example(configurations=({"num_hidden_layers": None},)),
     "paligemma": Example(configurations=({"model_type": "gemma"},)),
+    "qwen2_5_omni_thinker": Example(outside=("model.audio_tower.",)),
     "qwen2_moe": Example(configurations=({"mlp_only_layers": [0]},)),
     "qwen3_moe": Example(configurations=({"mlp_only_layers": [0]},)),
     "qwen3_vl_moe": Example(configurations=({"mlp_only_layers": [0]},)),

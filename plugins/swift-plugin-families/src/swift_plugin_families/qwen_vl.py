@@ -1,4 +1,4 @@
-"""Alibaba's Qwen with a vision tower, from Qwen2-VL to Qwen3.5."""
+"""Alibaba's Qwen with a vision tower, from Qwen2-VL to Qwen3.5, and those that hear."""
 
 from __future__ import annotations
 
@@ -84,5 +84,26 @@ FAMILIES = (
         tool_parser="qwen3_coder",
         reasoning_parser="qwen3",
         hub_ids=("Qwen/Qwen3.5-35B-A3B", "Qwen/Qwen3.5-397B-A17B"),
+    ),
+    ModelFamily(
+        name="qwen2_5_omni_thinker",
+        summary="The thinker of Qwen2.5-Omni: text, images, video and audio in, text out",
+        architectures=("Qwen2_5OmniThinkerForConditionalGeneration",),
+        model_types=("qwen2_5_omni_thinker",),
+        targets=LLAMA,
+        **multimodal(tower="model.visual", aligner="model.visual.merger", skip=("model.audio_tower",)),
+        modalities=(*SEES, "audio"),
+        stop_tokens=STOP,
+    ),
+    ModelFamily(
+        name="qwen2_audio",
+        summary="Qwen2-Audio",
+        architectures=("Qwen2AudioForConditionalGeneration",),
+        model_types=("qwen2_audio",),
+        targets=LLAMA,
+        **multimodal(tower="model.audio_tower", aligner="model.multi_modal_projector"),
+        modalities=("text", "audio"),
+        stop_tokens=STOP,
+        hub_ids=("Qwen/Qwen2-Audio-7B-Instruct",),
     ),
 )

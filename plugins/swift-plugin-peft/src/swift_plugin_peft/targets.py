@@ -51,7 +51,8 @@ def match_targets(
         UsageError: a name or expression matches no module; the message suggests similar names.
     """
     parts = parts_of(model, family)
-    linear = [path for path in linear_layers(model) if parts.of(path) in trained and (parts.tower or is_below(path, family.language_model))]
+    start = "" if parts.towers else family.language_model
+    linear = [path for path in linear_layers(model) if parts.of(path) in trained and is_below(path, start)]
     if requested == "auto" and (own := [path for path in linear if any(path_ends_with(path, name) for name in family.targets)]):
         return [TargetGroup("", tuple(path for path in linear if path in own or parts.of(path) != "llm"))]
     if requested in _AUTOMATIC or requested in [[name] for name in _AUTOMATIC]:

@@ -15,8 +15,8 @@ from torch.nn.functional import normalize
 from swift_core.contract import UsageError
 from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.generation import Request, ServedModel
+from swift_plugin_transformers.media_sources import MediaPrompt
 from swift_plugin_transformers.memory import cache_bytes
-from swift_plugin_transformers.pictures import MediaPrompt
 from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.served_engine import ServedEngine

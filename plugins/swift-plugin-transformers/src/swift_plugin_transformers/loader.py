@@ -23,6 +23,7 @@ from swift_plugin_transformers.config_checks import check_eos_token_ids, check_r
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_plugin_transformers.loading_errors import loading_error
+from swift_plugin_transformers.multimodal import has_processor, multimodal_class
 from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
 
 if TYPE_CHECKING:
@@ -51,13 +52,12 @@ class TransformersLoader:
         import transformers
 
         register(family)
-        multimodal = family.modalities != ("text",)
-        model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
+        of_media = multimodal_class(checkpoint, family)
+        model_class: Any = of_media or transformers.AutoModelForCausalLM
         labels = {"num_labels": size_of_head(loading.head)} if size_of_head(loading.head) else {}
         if loading.head:
             model_class = getattr(transformers, auto_class(loading.head))
-        media = multimodal and has_processor(checkpoint)
-        processor_class: Any = transformers.AutoProcessor if media else transformers.AutoTokenizer
+        processor_class: Any = transformers.AutoProcessor if of_media and has_processor(checkpoint) else transformers.AutoTokenizer
         common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": loading.trust_remote_code}
         arguments = loading.arguments
         file = gguf_file(checkpoint)
@@ -136,15 +136,6 @@ def _without_heads(info: Mapping[str, Any], model: Any, head: str, folder: Path)
         return key.startswith((*new, *_OTHER_HEADS)) or key.removeprefix(base).startswith("pooler.")
 
     return {**info, **{name: [key for key in info[name] if not of_head(key)] for name in _KEYS}}
-
-
-def has_processor(folder: Path) -> bool:
-    """Return whether a multimodal model's folder has a processor for images and audio; log a warning if not."""
-    names = ("preprocessor_config.json", "processor_config.json")
-    if any((folder / name).is_file() for name in names):
-        return True
-    log.warning("%s has neither %s: using its tokenizer, for text-only rows", folder, " nor ".join(names))
-    return False
 
 
 def gguf_file(checkpoint: Path) -> Path | None:

@@ -35,8 +35,12 @@ class ServeOptions(Options):
         "temperature, penalties and truncation (processed_logprobs).",
     )
     media_folder: str = option(
-        "", "Folder below which requests may name pictures as file:// URLs; by default none.", also=("allowed_local_media_path",)
+        "",
+        "Folder below which requests may name pictures, videos and audio files as file:// URLs; by default none.",
+        also=("allowed_local_media_path",),
     )
     media_domain: list[str] = option(
-        list, "Hosts that pictures in requests may be fetched from; by default none.", also=("allowed_media_domains",)
+        list,
+        "Hosts that pictures, videos and audio files in requests may be fetched from; by default none.",
+        also=("allowed_media_domains",),
     )

@@ -14,7 +14,7 @@ from swift_train.media.placeholders import check_places
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_plugin_transformers.generation import ServedModel
-from swift_plugin_transformers.pictures import MediaPrompt, PictureSources
+from swift_plugin_transformers.media_sources import MediaPrompt, MediaSources
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving_worker import ServingWorker
 from swift_plugin_transformers.template_variables import check_template_variables
@@ -36,7 +36,7 @@ class ServedEngine:
         self._served, self._tokenizer = served, served.tokenizer
         self._model_names = list(names)
         self._lock = threading.Lock()  # the tokenizer is not thread-safe
-        self._pictures = PictureSources(Path(options.media_folder) if options.media_folder else None, options.media_domain)
+        self._sources = MediaSources(served.media, Path(options.media_folder) if options.media_folder else None, options.media_domain)
 
     @property
     def models(self) -> Sequence[str]:
@@ -68,7 +68,7 @@ class ServedEngine:
                 hint="Use /v1/completions, or add a chat_template.jinja to the checkpoint.",
             )
         values = dict(variables or {})
-        pictures = [self._pictures.read(part["image"]) for part in _media_parts(messages)]
+        contents = [self._sources.read(part["type"], part[part["type"]]) for part in _media_parts(messages)]
         with self._lock:
             check_template_variables(self._tokenizer, values)
             text = self._rendered(messages, tools, generation_prompt, values)
@@ -81,10 +81,10 @@ class ServedEngine:
                 )
             if self._served.media is None:
                 return list(self._tokenizer.encode(text, add_special_tokens=False))
-            check_places(text, ["image"] * len(pictures), self._served.media.placeholders)
-            made = self._served.media.encode(text, pictures)
+            check_places(text, [content.kind for content in contents], self._served.media.placeholders)
+            made = self._served.media.encode(text, contents)
             inputs = {name: value for name, value in made.items() if name not in ("input_ids", "attention_mask")}
-            return MediaPrompt(made["input_ids"][0].tolist(), inputs if pictures else {})
+            return MediaPrompt(made["input_ids"][0].tolist(), inputs if contents else {})
 
     def _rendered(
         self,

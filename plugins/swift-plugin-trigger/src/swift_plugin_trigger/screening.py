@@ -105,6 +105,6 @@ def _identifier(of: tuple[str, ...]) -> Any:
             identifier.set_languages(list(of))
         except ValueError as error:
             raise UsageError(
-                f"a language is not known: {error}", where="screen.language.of", hint="Use ISO 639-1 codes: en, zh, ar."
+                f"a language is not known: {error}", code="TRIGGER-029", where="screen.language.of", hint="Use ISO 639-1 codes: en, zh, ar."
             ) from None
     return identifier

@@ -65,7 +65,7 @@ ROUTES = (
         use="`swift ask`, `swift infer`, evaluators, recipes, `swift_serve.chat`.",
         request={
             "model": _MODEL,
-            "messages": "the conversation, in OpenAI's format; `content` is text, or parts of type `text`, `image_url`, `input_audio`",
+            "messages": "the conversation, in OpenAI's format; `content` is text, or parts such as `text`, `image_url`, `input_audio`",
             "stream": "true: server-sent events; false: one JSON object",
             "tools": "functions that the model may call",
             "chat_template_kwargs": "variables of the chat template; sent only for rows that have them",

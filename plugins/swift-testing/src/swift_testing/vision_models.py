@@ -16,30 +16,39 @@ from swift_testing.architectures import small
 _TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{{ '@' if part['type'] == 'image' else part['text'] }}{% endfor %}{% endif %}"
+    "{{ part['text'] if part['type'] == 'text' else {'image': '@image', 'video': '@video', 'audio': '@audio'}[part['type']] }}"
+    "{% endfor %}{% endif %}"
     "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 _SECTIONS = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """A family: its placeholder in chat templates, its special tokens by the tokenizer's attributes, and what completes a configuration."""
+class Kind:
+    """A family: its placeholder of an image in chat templates, its special tokens by the tokenizer's attributes, what completes a
+    configuration, what makes its processor, the packages it needs, further tokens, and its placeholders of videos and audio.
+    """
 
-    mark: str
+    image: str
     tokens: Mapping[str, str]
     settle: Callable[[dict[str, Any], Any], None]
     processor: Callable[[Any, Any], Any]
     needs: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    video: str = ""
+    audio: str = ""
 
 
 def write_vision_model(folder: Path, model_type: str, *, seed: int = 0) -> Path:
     """Write a checkpoint of a model type of `VISION` with its processor; the same seed gives the same weights."""
-    import torch
-    from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, GenerationConfig
+    return write_media_model(folder, model_type, VISION[model_type], seed=seed)
 
-    kind = VISION[model_type]
+
+def write_media_model(folder: Path, model_type: str, kind: Kind, *, seed: int = 0) -> Path:
+    """Write a small random checkpoint of a model type with its processor; the same seed gives the same weights."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForMultimodalLM, GenerationConfig
+
     tokenizer = _tokenizer(kind)
     config_class = CONFIG_MAPPING[model_type]
     fields = small(config_class)
@@ -50,7 +59,7 @@ def write_vision_model(folder: Path, model_type: str, *, seed: int = 0) -> Path:
         text[name] = fields[name] = getattr(tokenizer, name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        auto: Any = AutoModelForImageTextToText
+        auto: Any = AutoModelForMultimodalLM
         model = auto.from_config(config_class(**fields)).float()
         for parameter in model.parameters():
             if parameter.dim() >= 2 and float(parameter.detach().std()) < 0.06:
@@ -59,12 +68,13 @@ def write_vision_model(folder: Path, model_type: str, *, seed: int = 0) -> Path:
     model.generation_config = GenerationConfig(**tokens)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     processor = kind.processor(tokenizer, fields)
-    processor.chat_template = tokenizer.chat_template = _TEMPLATE.replace("@", kind.mark)
+    template = _TEMPLATE.replace("@image", kind.image).replace("@video", kind.video).replace("@audio", kind.audio)
+    processor.chat_template = tokenizer.chat_template = template
     processor.save_pretrained(folder)
     return folder
 
 
-def _tokenizer(kind: _Kind) -> Any:
+def _tokenizer(kind: Kind) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     from swift_testing.rig import tiny_tokenizer
@@ -80,13 +90,14 @@ def _tokenizer(kind: _Kind) -> Any:
     )
 
 
-def _ids(fields: dict[str, Any], tokenizer: Any, **names: str) -> None:
+def token_ids(fields: dict[str, Any], tokenizer: Any, **names: str) -> None:
+    """Set fields of a configuration to the ids of tokens."""
     fields.update({field: tokenizer.convert_tokens_to_ids(token) for field, token in names.items()})
 
 
 def _qwen(fields: dict[str, Any], tokenizer: Any) -> None:
     ids = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
-    _ids(fields, tokenizer, **ids, vision_start_token_id="<|vision_start|>", vision_end_token_id="<|vision_end|>")
+    token_ids(fields, tokenizer, **ids, vision_start_token_id="<|vision_start|>", vision_end_token_id="<|vision_end|>")
     fields["text_config"]["rope_parameters"] = dict(_SECTIONS)
     fields["vision_config"]["out_hidden_size"] = fields["text_config"]["hidden_size"]
 
@@ -109,7 +120,9 @@ def _qwen_processor(name: str, video: str) -> Callable[[Any, Any], Any]:
 
         patch = 16 if name.startswith("Qwen3") else 14
         images = Qwen2VLImageProcessorPil(patch_size=patch, size={"shortest_edge": 28 * 28, "longest_edge": 96 * 96})
-        return getattr(transformers, name)(image_processor=images, tokenizer=tokenizer, video_processor=getattr(transformers, video)())
+        size = {"shortest_edge": 28 * 28, "longest_edge": 96 * 96 * (4 if name.startswith("Qwen3") else 1)}
+        videos = getattr(transformers, video)(patch_size=patch, size=size)
+        return getattr(transformers, name)(image_processor=images, tokenizer=tokenizer, video_processor=videos)
 
     return make
 
@@ -118,12 +131,12 @@ _QWEN_TOKENS = {
     "image_token": "<|image_pad|>", "video_token": "<|video_pad|>", "vision_start_token": "<|vision_start|>",
     "vision_end_token": "<|vision_end|>",
 }  # fmt: skip
-_QWEN_MARK = "<|vision_start|><|image_pad|><|vision_end|>"
+_QWEN_MARK, _QWEN_FILM = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video"))
 
 
 def _gemma3(fields: dict[str, Any], tokenizer: Any) -> None:
-    _ids(fields, tokenizer, image_token_id="<image_soft_token>", image_token_index="<image_soft_token>")
-    _ids(fields, tokenizer, boi_token_index="<start_of_image>", eoi_token_index="<end_of_image>")
+    token_ids(fields, tokenizer, image_token_id="<image_soft_token>", image_token_index="<image_soft_token>")
+    token_ids(fields, tokenizer, boi_token_index="<start_of_image>", eoi_token_index="<end_of_image>")
     fields["vision_config"] |= {"image_size": 56, "patch_size": 14}
     fields["mm_tokens_per_image"] = 4
 
@@ -139,7 +152,7 @@ def _gemma3_processor(tokenizer: Any, fields: Any) -> Any:
 def _internvl(fields: dict[str, Any], tokenizer: Any) -> None:
     from transformers import Qwen2Config
 
-    _ids(fields, tokenizer, image_token_id="<IMG_CONTEXT>")
+    token_ids(fields, tokenizer, image_token_id="<IMG_CONTEXT>")
     fields["vision_config"] |= {"image_size": [56, 56], "patch_size": [14, 14]}
     fields |= {"image_seq_length": 4, "downsample_ratio": 0.5, "text_config": {**small(Qwen2Config), "model_type": "qwen2"}}
 
@@ -158,7 +171,7 @@ def _internvl_processor(tokenizer: Any, fields: Any) -> Any:
 def _idefics(fields: dict[str, Any], tokenizer: Any) -> None:
     from transformers import LlamaConfig
 
-    _ids(fields, tokenizer, image_token_id="<image>")
+    token_ids(fields, tokenizer, image_token_id="<image>")
     fields["vision_config"] |= {"image_size": 56, "patch_size": 14}
     fields |= {"scale_factor": 2, "text_config": {**small(LlamaConfig), "model_type": "llama"}}
 
@@ -176,7 +189,9 @@ def _smolvlm_processor(tokenizer: Any, fields: Any) -> Any:
     from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
     images = SmolVLMImageProcessorPil(size={"longest_edge": 112}, max_image_size={"longest_edge": 56})
-    return SmolVLMProcessor(image_processor=images, tokenizer=tokenizer, video_processor=SmolVLMVideoProcessor(), image_seq_len=4)
+    sampling: Any = {"video_sampling": {"max_frames": 8, "fps": 1, "video_size": {"longest_edge": 56}}}
+    videos = SmolVLMVideoProcessor(size={"longest_edge": 56}, max_image_size={"longest_edge": 56}, **sampling)
+    return SmolVLMProcessor(image_processor=images, tokenizer=tokenizer, video_processor=videos, image_seq_len=4)
 
 
 _IDEFICS_TOKENS = {
@@ -190,7 +205,7 @@ _TORCHVISION = ("torchvision",)
 def _llava(fields: dict[str, Any], tokenizer: Any) -> None:
     from transformers import CLIPVisionConfig, LlamaConfig
 
-    _ids(fields, tokenizer, image_token_id="<image>", image_token_index="<image>")
+    token_ids(fields, tokenizer, image_token_id="<image>", image_token_index="<image>")
     fields["vision_config"] = {**small(CLIPVisionConfig), "model_type": "clip_vision_model", "image_size": 56, "patch_size": 14}
     fields |= {"image_seq_length": 16, "text_config": {**small(LlamaConfig), "model_type": "llama"}}
 
@@ -209,7 +224,9 @@ def _llava_processor(tokenizer: Any, fields: Any) -> Any:
 def _onevision(fields: dict[str, Any], tokenizer: Any) -> None:
     from transformers import Qwen2Config, SiglipVisionConfig
 
-    _ids(fields, tokenizer, image_token_id="<image>", image_token_index="<image>", video_token_id="<video>", video_token_index="<video>")
+    token_ids(
+        fields, tokenizer, image_token_id="<image>", image_token_index="<image>", video_token_id="<video>", video_token_index="<video>"
+    )
     fields["vision_config"] = {**small(SiglipVisionConfig), "model_type": "siglip_vision_model", "image_size": 56, "patch_size": 14}
     fields |= {"text_config": {**small(Qwen2Config), "model_type": "qwen2"}, "image_grid_pinpoints": [[56, 112], [112, 56], [112, 112]]}
 
@@ -229,27 +246,34 @@ def _onevision_processor(tokenizer: Any, fields: Any) -> Any:
     )
 
 
-VISION: Mapping[str, _Kind] = {
-    "llava": _Kind("<image>", {"image_token": "<image>"}, _llava, _llava_processor),
-    "gemma3": _Kind(
+VISION: Mapping[str, Kind] = {
+    "llava": Kind("<image>", {"image_token": "<image>"}, _llava, _llava_processor),
+    "gemma3": Kind(
         "<start_of_image>",
         {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"},
         _gemma3,
         _gemma3_processor,
     ),
-    "idefics3": _Kind("<image>", _IDEFICS_TOKENS, _idefics, _idefics3_processor, more=_TILES),
-    "smolvlm": _Kind("<image>", _IDEFICS_TOKENS, _idefics, _smolvlm_processor, (*_TORCHVISION, "num2words"), _TILES),
-    "llava_onevision": _Kind(
-        "<image>", {"image_token": "<image>", "video_token": "<video>"}, _onevision, _onevision_processor, _TORCHVISION
+    "idefics3": Kind("<image>", _IDEFICS_TOKENS, _idefics, _idefics3_processor, more=_TILES),
+    "smolvlm": Kind("<image>", _IDEFICS_TOKENS, _idefics, _smolvlm_processor, (*_TORCHVISION, "num2words"), _TILES, video="<video>"),
+    "llava_onevision": Kind(
+        "<image>", {"image_token": "<image>", "video_token": "<video>"}, _onevision, _onevision_processor, _TORCHVISION, video="<video>"
     ),
-    "internvl": _Kind(
+    "internvl": Kind(
         "<IMG_CONTEXT>",
         {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"},
         _internvl,
         _internvl_processor,
         _TORCHVISION,
+        video="<video>",
     ),
-    "qwen2_vl": _Kind(_QWEN_MARK, _QWEN_TOKENS, _qwen2, _qwen_processor("Qwen2VLProcessor", "Qwen2VLVideoProcessor"), _TORCHVISION),
-    "qwen2_5_vl": _Kind(_QWEN_MARK, _QWEN_TOKENS, _qwen, _qwen_processor("Qwen2_5_VLProcessor", "Qwen2VLVideoProcessor"), _TORCHVISION),
-    "qwen3_vl": _Kind(_QWEN_MARK, _QWEN_TOKENS, _qwen3, _qwen_processor("Qwen3VLProcessor", "Qwen3VLVideoProcessor"), _TORCHVISION),
+    "qwen2_vl": Kind(
+        _QWEN_MARK, _QWEN_TOKENS, _qwen2, _qwen_processor("Qwen2VLProcessor", "Qwen2VLVideoProcessor"), _TORCHVISION, video=_QWEN_FILM
+    ),
+    "qwen2_5_vl": Kind(
+        _QWEN_MARK, _QWEN_TOKENS, _qwen, _qwen_processor("Qwen2_5_VLProcessor", "Qwen2VLVideoProcessor"), _TORCHVISION, video=_QWEN_FILM
+    ),
+    "qwen3_vl": Kind(
+        _QWEN_MARK, _QWEN_TOKENS, _qwen3, _qwen_processor("Qwen3VLProcessor", "Qwen3VLVideoProcessor"), _TORCHVISION, video=_QWEN_FILM
+    ),
 }

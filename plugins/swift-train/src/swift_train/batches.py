@@ -52,7 +52,7 @@ class Micro:
     columns: Mapping[str, Tensor] = field(default_factory=dict)  # (sequences,) or (supervised,) float32: numbers beside the tokens
     lengths: tuple[int, ...] = ()  # full lengths of the rows, if this holds only a shard of their tokens (swift_train.context_parallel)
     boundaries: RowBoundaries = RowBoundaries.POSITION_IDS  # how the beginnings of rows are passed to the model
-    media: MicroMedia | None = None  # of sequences with pictures
+    media: MicroMedia | None = None  # of sequences with media files
 
     @property
     def plain(self) -> bool:
@@ -103,7 +103,7 @@ class Micro:
 
     @property
     def _separation(self) -> dict[str, Any]:
-        if self.plain:
+        if self.plain and not (self.media and self.media.explicit):
             return {}
         if self.boundaries is not RowBoundaries.CU_SEQLENS or self.lengths:
             return {"position_ids": self._all_positions}
@@ -115,7 +115,7 @@ class Micro:
 
     @property
     def _all_positions(self) -> Tensor:
-        """Positions as the model takes them: (1, tokens), or of four axes, (4, 1, tokens), of which pictures set three."""
+        """Positions as the model takes them: (1, tokens), or of four axes, (4, 1, tokens), of which media set three."""
         if self.media is not None and self.media.positions is not None:
             return torch.cat([self.position_ids[None], self.media.positions])
         return self.position_ids.expand(4, *self.position_ids.shape) if self.boundaries is RowBoundaries.MROPE else self.position_ids

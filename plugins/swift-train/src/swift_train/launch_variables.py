@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 
 from swift_core.contract import Settings, UsageError, VerbSpec
@@ -10,12 +11,16 @@ from swift_core.options import fields
 from swift_core.runs import set_option, variable_number
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
-_PIXELS: Mapping[str, str] = {"MAX_PIXELS": "max_pixels", "MIN_PIXELS": "min_pixels"}
+_MEDIA: Mapping[str, str] = {
+    "MAX_PIXELS": "max_pixels", "MIN_PIXELS": "min_pixels", "VIDEO_MAX_PIXELS": "video_max_pixels", "FPS": "fps",
+    "FPS_MAX_FRAMES": "max_frames", "MAX_NUM_FRAMES": "max_frames",
+}  # fmt: skip
+_DECIMAL = re.compile(r"\d+\.\d+")
 _TEXT_ONLY = ("pretrain", "pt")
 _NO_EFFECT = (
-    "VIDEO_MAX_PIXELS", "VIDEO_MIN_PIXELS", "VIDEO_TOTAL_PIXELS", "IMAGE_MAX_TOKEN_NUM", "IMAGE_MIN_TOKEN_NUM",
-    "VIDEO_MAX_TOKEN_NUM", "VIDEO_MIN_TOKEN_NUM", "FPS", "FPS_MAX_FRAMES", "FPS_MIN_FRAMES", "NFRAMES", "MAX_NUM", "INPUT_SIZE",
-    "VIDEO_MAX_NUM", "VIDEO_SEGMENTS", "MAX_SLICE_NUMS", "VIDEO_MAX_SLICE_NUMS", "MAX_NUM_FRAMES", "SIZE_FACTOR", "ENABLE_AUDIO_OUTPUT",
+    "VIDEO_MIN_PIXELS", "VIDEO_TOTAL_PIXELS", "IMAGE_MAX_TOKEN_NUM", "IMAGE_MIN_TOKEN_NUM",
+    "VIDEO_MAX_TOKEN_NUM", "VIDEO_MIN_TOKEN_NUM", "FPS_MIN_FRAMES", "NFRAMES", "MAX_NUM", "INPUT_SIZE",
+    "VIDEO_MAX_NUM", "VIDEO_SEGMENTS", "MAX_SLICE_NUMS", "VIDEO_MAX_SLICE_NUMS", "SIZE_FACTOR", "ENABLE_AUDIO_OUTPUT",
     "USE_AUDIO_IN_VIDEO", "QWENVL_BBOX_FORMAT", "CELOSS_PARALLEL_SIZE", "SWIFT_UI_LANG", "USE_OPENMIND_HUB", "DISABLE_VERSION_CHECK",
 )  # fmt: skip
 _LIBRARIES = ("PYTORCH_", "NCCL_", "CUDA_", "OMP_", "TOKENIZERS_PARALLELISM", "HCCL_")  # harmless settings of libraries
@@ -40,7 +45,7 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     for name in _NO_EFFECT:
         if environment.get(name, "").strip():
             yield f"{name}={environment[name]} has no effect: swift does not read it"
-    yield from _pixels(verb, settings, environment)
+    yield from _media(verb, settings, environment)
     if "processes" in own:
         yield from _devices(settings, environment)
 
@@ -56,19 +61,20 @@ def _of_file(settings: Settings) -> dict[str, str]:
     for name, value in given.items():
         if name.startswith(_LIBRARIES):
             os.environ.setdefault(name, value)
-        elif name not in (*_NUMBERS, *_PIXELS, *_NO_EFFECT, *_DEVICES, *_NODE):
+        elif name not in (*_NUMBERS, *_MEDIA, *_NO_EFFECT, *_DEVICES, *_NODE):
             hint = f"Set it in front of the command: {name}={value} swift …"
             raise UsageError("a file can't set this variable", code="RUN-028", where=f"ENV.{name}", hint=hint)
     return given
 
 
-def _pixels(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
-    """Apply the limits of pixels that ms-swift reads from variables to the options of a training task."""
-    for name, option in _PIXELS.items():
+def _media(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    """Apply the limits of pixels and frames that ms-swift reads from variables to the options of a training task."""
+    for name, option in _MEDIA.items():
         if value := environment.get(name, "").strip():
             path = f"task.media.{option}" if verb.name == "train" else f"media.{option}"
             known = verb.main == "task" and verb.name not in _TEXT_ONLY
-            yield from set_option(settings, path, variable_number(name, value), f"{name}={value}", known=known)
+            number = float(value) if option == "fps" and _DECIMAL.fullmatch(value) else variable_number(name, value)
+            yield from set_option(settings, path, number, f"{name}={value}", known=known)
 
 
 def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:

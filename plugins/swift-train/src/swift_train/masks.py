@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract import UsageError
 from swift_train import token_weights
 from swift_train.chat_template import ChatTemplate
-from swift_train.media.files import load_image
 from swift_train.media.placeholders import check_places, expand
 from swift_train.media.rows import RowMedia
 from swift_train.tokenise import Span, SupervisedText
@@ -80,7 +79,8 @@ class ChatEncoder:
         text = self.template.for_row(row).render(row.messages[:index], row.tools, prompt=True)
         if files := self.media.files(row.messages[:index]):
             assert self.media.processor is not None
-            found: list[int] = self.media.processor.encode(text, [load_image(file.path) for file in files])["input_ids"][0].tolist()
+            contents = [self.media.processor.load(file.kind, file.path) for file in files]
+            found: list[int] = self.media.processor.encode(text, contents)["input_ids"][0].tolist()
             return found
         return list(self.template.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 

@@ -1,4 +1,4 @@
-"""Parts of a vision-language model: its language model, its vision tower, and the aligner (projector) between them.
+"""Parts of a multimodal model: its language model, its towers (encoders of images and audio), and the aligners (projectors) between them.
 
 The family's prefixes name them; where it names none, the model is asked (transformers' `get_decoder()` and `get_encoder(modality)`).
 """
@@ -54,28 +54,39 @@ class Parts:
     tower: str = ""  # the image encoder
     aligner: str = ""  # the projector to the language model
     text: str = ""  # the language model
+    audio: str = ""  # the audio encoder, which counts as a tower
+
+    @property
+    def towers(self) -> tuple[str, ...]:
+        """The paths of the encoders of images and audio."""
+        return tuple(path for path in (self.tower, self.audio) if path)
 
     def of(self, name: str) -> Part:
         """Return the part that a module or parameter belongs to; what is outside of all is the aligner's, but for the output head."""
-        if not self.tower:
+        if not self.towers:
             return "llm"
-        inside = [path for path in (self.tower, self.aligner, self.text) if path and f"{name}.".startswith(f"{path}.")]
+        inside = [path for path in (*self.towers, self.aligner, self.text) if path and f"{name}.".startswith(f"{path}.")]
         longest = max(inside, key=len, default="")
-        if longest == self.tower:
+        if longest in self.towers:
             return "vit"
         return "llm" if longest == self.text or name.startswith(("lm_head", "score")) else "aligner"
 
 
 def parts_of(model: Any, family: ModelFamily) -> Parts:
     """Return the parts of a loaded model."""
-    if family.vision_tower:
-        return Parts(family.vision_tower, family.aligner, family.language_model)
     paths = {id(module): path for path, module in model.named_modules()}
-    tower = text = ""
-    with suppress(AttributeError, NotImplementedError, ValueError, TypeError):
-        tower = paths.get(id(model.get_encoder(modality="image")), "")
-        text = paths.get(id(model.get_decoder()), "")
-    return Parts(tower, "", text) if tower and text else Parts()
+
+    def asked(get: str, **which: str) -> str:
+        with suppress(AttributeError, NotImplementedError, ValueError, TypeError):
+            return str(paths.get(id(getattr(model, get)(**which)), ""))
+        return ""
+
+    audio = asked("get_encoder", modality="audio")
+    if family.vision_tower:
+        return Parts(family.vision_tower, family.aligner, family.language_model, "" if audio == family.vision_tower else audio)
+    tower, text = asked("get_encoder", modality="image"), asked("get_decoder")
+    parts = Parts(tower, "", text, audio)
+    return parts if text and text not in parts.towers and parts.towers else Parts()
 
 
 def with_part_rates(

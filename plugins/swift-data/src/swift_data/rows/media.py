@@ -22,12 +22,12 @@ from swift_core.system import network
 from swift_data.rows.values import Wrong, kind_of
 
 KINDS = ("image", "video", "audio")
-_FORMATS = {"image": "png, jpeg, gif, webp, bmp, tiff", "video": "mp4, mov, webm, mkv, avi", "audio": "wav, mp3, flac, ogg, m4a"}
+_FORMATS = {"image": "png, jpeg, gif, webp, bmp, tiff", "video": "mp4, mov, webm, mkv, avi, gif", "audio": "wav, mp3, flac, ogg, m4a"}
 _ARTICLES = {"image": "an image", "video": "a video", "audio": "an audio file"}
 _STARTS: Mapping[bytes, tuple[str, ...]] = {
     b"\x89PNG\r\n\x1a\n": ("image",),
     b"\xff\xd8\xff": ("image",),
-    b"GIF8": ("image",),
+    b"GIF8": ("image", "video"),
     b"BM": ("image",),
     b"II*\0": ("image",),
     b"MM\0*": ("image",),

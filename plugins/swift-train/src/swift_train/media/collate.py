@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from swift_train.samples import Sample, Samples
 
 _ROPE = "mm_token_type_ids"
+_AUDIO, _SECONDS = "feature_attention_mask", "video_second_per_grid"  # of Qwen's models that hear; their positions name them otherwise
 
 
 def media_collator(loaded: Loaded) -> MediaCollator | None:
@@ -39,6 +41,7 @@ class MediaCollator:
     def __init__(self, processor: MediaProcessor, model: Any) -> None:
         self.processor, self.fetcher = processor, MediaFetcher(processor)
         self._rope_index = getattr(model.base_model, "get_rope_index", None)
+        self._rope_takes = frozenset(inspect.signature(self._rope_index).parameters) if self._rope_index else frozenset()
 
     def __call__(self, parts: Sequence[Sample]) -> MicroMedia | None:
         """Return the media of sequences that are concatenated in a micro-batch; None if none has any."""
@@ -54,6 +57,7 @@ class MediaCollator:
             axes={name: self.processor.axis(name) for name in names},
             token_types={name: torch.cat([own[name] for own in types])[None] for name in types[0]},
             positions=torch.cat(positions, 2) if self._rope_index else None,
+            explicit=bool(self._rope_index) and _ROPE not in self._rope_takes,
         )
 
     def ask(self, samples: Samples, groups: Sequence[RowGroup]) -> None:
@@ -69,6 +73,13 @@ class MediaCollator:
         ids = torch.tensor(part.ids, dtype=torch.int64)[None]
         if not inputs or not self._rope_index:
             return torch.arange(ids.shape[1]).expand(3, 1, -1)
-        grids = {name: value for name, value in inputs.items() if name.endswith(("grid_thw", "grid_ts"))}
-        found: Tensor = self._rope_index(ids, **{_ROPE: types[_ROPE][None]}, **grids)[0]
+        known: dict[str, Tensor] = {**inputs, "attention_mask": torch.ones_like(ids)}
+        if _ROPE in types:
+            known[_ROPE] = types[_ROPE][None]
+        if _AUDIO in inputs:
+            known["audio_seqlens"] = inputs[_AUDIO].sum(1)
+        if _SECONDS in inputs:
+            known["second_per_grids"] = inputs[_SECONDS]
+        given = {name: value for name, value in known.items() if name in self._rope_takes}
+        found: Tensor = self._rope_index(ids, **given)[0]
         return found

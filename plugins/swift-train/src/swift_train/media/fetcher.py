@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from swift_core.contract import SwiftError
-from swift_train.media.files import MediaFile, load_image, unchanged
+from swift_train.media.files import MediaFile, unchanged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +65,6 @@ class MediaFetcher:
                     code="TRAIN-147",
                     hint="Start the run again, so that it is read anew.",
                 )
-        images = [load_image(file.path) for file in files]
+        contents = [self._processor.load(file.kind, file.path) for file in files]
         with self._lock:
-            return self._processor.tensors(images)
+            return self._processor.tensors(contents)

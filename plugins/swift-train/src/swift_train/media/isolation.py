@@ -1,8 +1,8 @@
-"""Test on the loaded model whether rows with pictures may share a forward pass, after rows of text were found to.
+"""Test on the loaded model whether rows with media may share a forward pass, after rows of text were found to.
 
-The losses of a few rows of the run in one pass are compared with those of each alone. Pictures are what text can't show: positions of three
-axes, tokens of a picture that attend to each other, tensors that are concatenated along an axis. A row whose own picture is changed to its
-negative must change clearly more than that, or nothing was tested.
+The losses of a few rows of the run in one pass are compared with those of each alone. Media are what text can't show: positions of three
+axes, tokens of a picture that attend to each other, tensors that are concatenated along an axis. A row whose own media are changed to their
+negatives must change clearly more than that, or nothing was tested.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _SAMPLED = 64  # rows of which the shortest are probed
 _SAME, _NARROW_SAME = 4e-6, 2e-2  # largest difference relative to the loss, in float32 and in narrower types
 _NARROW = 1e-5  # the machine epsilon of bfloat16 and float16 is larger
-_VISIBLE = 3.0  # minimum effect of a picture, as a multiple of the tolerance
-_AFFECTED = "in this architecture rows with pictures that share a forward pass affect each other"
+_VISIBLE = 3.0  # minimum effect of a file, as a multiple of the tolerance
+_AFFECTED = "in this architecture rows with media that share a forward pass affect each other"
 
 
 def media_problem(
@@ -64,7 +64,7 @@ def media_problem(
     if found["media_together"] > tolerance:
         return _AFFECTED, found
     if found["media_effect"] < _VISIBLE * tolerance:
-        return "whether rows with pictures affect each other is unknown: the model does not react to its picture", found
+        return "whether rows with media affect each other is unknown: the model does not react to them", found
     return "", found
 
 
@@ -78,7 +78,10 @@ def _rows(samples: Samples) -> Sequence[int]:
 
 
 def _negative(micro: Micro) -> Micro:
-    """Return a micro-batch with the negatives of its pictures."""
+    """Return a micro-batch with the negatives of its media."""
     assert micro.media is not None
-    inputs = tuple({name: -value if value.is_floating_point() else value for name, value in own.items()} for own in micro.media.inputs)
+    inputs = tuple(
+        {name: -value if value.is_floating_point() and value.dim() > 1 else value for name, value in own.items()}
+        for own in micro.media.inputs
+    )
     return replace(micro, media=replace(micro.media, inputs=inputs))

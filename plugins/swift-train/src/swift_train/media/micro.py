@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ def refuse_media(micro: Micro) -> None:
         UsageError: it has media.
     """
     if micro.media is not None:
-        problem = "this way of parallelism splits or pads the tokens of a row, which is not possible with pictures"
+        problem = "this way of parallelism splits or pads the tokens of a row, which is not possible with media"
         raise UsageError(problem, code="TRAIN-146", where="parallel", hint="Use --parallel ddp, fsdp or a ZeRO stage.")
 
 
@@ -36,19 +36,21 @@ class MicroMedia:
         axes: for each argument the axis along which the tensors of several sequences are concatenated.
         token_types: arguments with a number per token, (1, tokens) int64: what each token belongs to.
         positions: time, height and width of each token in its sequence, (3, 1, tokens) int64; None without M-RoPE.
+        explicit: a single row needs them too, since the model computes none without an attention mask.
     """
 
     inputs: tuple[Mapping[str, Tensor], ...]
     axes: Mapping[str, int]
     token_types: Mapping[str, Tensor]
     positions: Tensor | None = None
+    explicit: bool = False
 
     @property
     def arguments(self) -> dict[str, Tensor]:
         """The keyword arguments of the model, the media of all sequences one after another."""
         names = dict.fromkeys(name for own in self.inputs for name in own)
         every = {name: [own[name] for own in self.inputs if name in own] for name in names}
-        joined = {name: values[0] if len(values) == 1 else torch.cat(values, self.axes[name]) for name, values in every.items()}
+        joined = {name: _joined(values, self.axes[name]) for name, values in every.items()}
         return {**self.token_types, **joined} if joined else {}
 
     def only(self, sequences: Tensor, tokens: Tensor) -> MicroMedia:
@@ -65,3 +67,19 @@ class MicroMedia:
 
         positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
         return replace(self, inputs=tuple(map(moved, self.inputs)), token_types=moved(self.token_types), positions=positions)
+
+
+def _joined(values: Sequence[Tensor], axis: int) -> Tensor:
+    """Concatenate tensors; audio and tiles of other lengths are padded with zeros, which the masks beside them leave out."""
+    if len(values) == 1:
+        return values[0]
+    shape = [max(sizes) for sizes in zip(*(value.shape for value in values), strict=True)]
+    return torch.cat([_padded(value, [size if at != axis else value.shape[at] for at, size in enumerate(shape)]) for value in values], axis)
+
+
+def _padded(value: Tensor, shape: Sequence[int]) -> Tensor:
+    if list(value.shape) == list(shape):
+        return value
+    made = value.new_zeros(tuple(shape))
+    made[tuple(slice(size) for size in value.shape)] = value
+    return made

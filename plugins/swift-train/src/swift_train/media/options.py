@@ -1,8 +1,10 @@
-"""Options of media, set in the model's processor and saved with it, so that a server of the result treats pictures alike."""
+"""Options of media, set in the model's processor and saved with it, so that a server of the result treats them alike."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from pydantic import model_validator
@@ -10,19 +12,36 @@ from pydantic import model_validator
 from swift_core.contract import UsageError
 from swift_core.options import Options, option
 from swift_train.media.processor import MediaProcessor, media_processor
+from swift_train.media.sampling import sampled
+from swift_train.media.videos import Film
 
 log = logging.getLogger(__name__)
-_EDGES, _TIMES, _LARGE = (64, 256), 16, (512, 512)
+_EDGES, _TIMES = (64, 256), 16
+_LARGE: dict[str, tuple[int, ...]] = {"image": (512, 512), "video": (8, 1024, 1024, 2, 1)}
+_LONG = Film(18000, 480, 640, Fraction(30))  # ten minutes, to see what a processor samples
+_SHORT = Film(300, 480, 640, Fraction(30))  # ten seconds
 
 
 class MediaOptions(Options):
-    """How pictures are resized."""
+    """How pictures are resized, and videos sampled and resized."""
 
     max_pixels: int | None = option(
         None, "Most pixels of a picture; a larger one is made smaller. Default: the processor's own.", ge=1, also=("image_max_pixels",)
     )
     min_pixels: int | None = option(
         None, "Fewest pixels of a picture; a smaller one is made larger. Default: the processor's own.", ge=1, also=("image_min_pixels",)
+    )
+    video_max_pixels: int | None = option(
+        None,
+        "Most pixels of a video frame, or of a whole video where the processor counts that (Qwen3-VL); larger ones are made smaller. "
+        "Default: the processor's own.",
+        ge=1,
+    )
+    fps: float | None = option(
+        None, "Frames of a video that are sampled per second. Default: the processor's own, else 2.", gt=0, also=("video_fps",)
+    )
+    max_frames: int | None = option(
+        None, "Most frames of a video. Default: the processor's own.", ge=2, also=("video_maxlen", "fps_max_frames", "max_num_frames")
     )
 
     @model_validator(mode="after")
@@ -36,33 +55,94 @@ def use_media_options(processor: Any, options: MediaOptions) -> None:
     """Set the options in a model's processor.
 
     Raises:
-        UsageError: the model's processor resizes pictures to a size of its own.
+        UsageError: the model's processor has no such setting.
     """
-    if options.max_pixels is None and options.min_pixels is None:
+    pictures = {name for name in ("max_pixels", "min_pixels") if getattr(options, name) is not None}
+    videos = {name for name in ("video_max_pixels", "fps", "max_frames") if getattr(options, name) is not None}
+    if not pictures and not videos:
         return
     media = media_processor(processor)
+    for names, kind in ((pictures, "image"), (videos, "video")):
+        if names and (media is None or kind not in media.placeholders):
+            log.warning("%s: no effect, since this model takes no %ss", ", ".join(sorted(names)), kind)
+            names.clear()
     if media is None:
-        log.warning("max_pixels and min_pixels have no effect: this model takes no pictures")
         return
-    size = dict(processor.image_processor.size)
+    if pictures:
+        _limit_pixels(media, "image", "max_pixels", options.min_pixels, options.max_pixels)
+    if "video_max_pixels" in videos:
+        _limit_pixels(media, "video", "video_max_pixels", None, options.video_max_pixels)
+    if options.fps is not None and "fps" in videos:
+        _sample_per_second(processor.video_processor, options.fps)
+    if options.max_frames is not None and "max_frames" in videos:
+        _sample_at_most(processor.video_processor, options.max_frames)
+
+
+def _limit_pixels(media: MediaProcessor, kind: str, option: str, least: int | None, most: int | None) -> None:
+    """Limit the pixels of pictures or videos."""
+    own = getattr(media.processor, f"{kind}_processor")
+    size = dict(own.size)
     shortest, longest = size.get("shortest_edge"), size.get("longest_edge")  # in Qwen's processors these are numbers of pixels
-    if not shortest or not longest or not _limits_pixels(processor, media):
-        problem = "this model's processor has no limit of pixels: it resizes pictures to a size of its own"
-        raise UsageError(problem, code="TRAIN-151", where="media.max_pixels", hint="Leave out max_pixels and min_pixels.")
-    processor.image_processor.size = {"shortest_edge": options.min_pixels or shortest, "longest_edge": options.max_pixels or longest}
+    if not shortest or not longest or not _counts_pixels(media, kind):
+        problem = f"this model's processor has no limit of pixels: it resizes {kind}s to a size of its own"
+        raise UsageError(problem, code="TRAIN-151", where=f"media.{option}", hint=f"Leave out {option}.")
+    if most is not None and least is None:
+        shortest = min(shortest, most)
+    own.size = {"shortest_edge": least or shortest, "longest_edge": most or longest}
 
 
-def _limits_pixels(processor: Any, media: MediaProcessor) -> bool:
+def _counts_pixels(media: MediaProcessor, kind: str) -> bool:
     """Return whether the processor's `longest_edge` is a number of pixels: sixteen times as many make a large picture so much longer."""
-    own, kept = processor.image_processor, processor.image_processor.size
-    lengths = []
+    own = getattr(media.processor, f"{kind}_processor")
+    kept, lengths, factor = own.size, [], _LARGE[kind][0] if kind == "video" else 1
     try:
         for edge in _EDGES:
-            own.size = {"shortest_edge": 1, "longest_edge": edge * edge}
-            lengths.append(len(media.expansion_of("image", _LARGE)))
+            own.size = {"shortest_edge": 1, "longest_edge": edge * edge * factor}
+            lengths.append(media.expansion_of(kind, _LARGE[kind]).count(media.placeholders[kind]))
     except UsageError:
         return False
     finally:
         own.size = kept
     few, many = lengths
-    return _TIMES / 2 < many / few < _TIMES * 2
+    return few * _TIMES / 2 < many < few * _TIMES * 2
+
+
+def _sample_per_second(processor: Any, fps: float) -> None:
+    """Set the frames per second of a video processor."""
+    if getattr(processor, "num_frames", None) is not None and len(_sampled(processor, {"fps": fps}, _SHORT)) == 0:
+        processor.num_frames = None  # both exclude each other in most processors
+    processor.fps = fps
+    most = min(getattr(processor, name, None) or _SHORT.frames for name in ("max_frames", "num_frames"))
+    wanted, found = min(fps * float(_SHORT.frames / _SHORT.rate), most), len(_sampled(processor, {}, _SHORT))
+    if not wanted / 2 <= found <= wanted * 2:
+        problem = f"this model's processor samples {found} frames of ten seconds, and not {fps:g} per second"
+        raise UsageError(problem, code="TRAIN-180", where="media.fps", hint="Leave out fps, or set max_frames too.")
+
+
+def _sample_at_most(processor: Any, frames: int) -> None:
+    """Set the largest number of frames of a video processor, by the setting that it has for it."""
+    for name in ("max_frames", "num_frames"):
+        if name == "max_frames" and getattr(processor, name, None) is None:
+            continue
+        own = getattr(processor, "min_frames", None)
+        settings = {name: frames, **({"min_frames": min(own, frames)} if own else {})}
+        if 0 < len(_sampled(processor, settings, _LONG)) <= frames:
+            for setting, value in settings.items():
+                setattr(processor, setting, value)
+            return
+    problem = "this model's processor has no largest number of frames beside a rate"
+    raise UsageError(problem, code="TRAIN-181", where="media.max_frames", hint="Set either max_frames or fps.")
+
+
+def _sampled(processor: Any, settings: dict[str, Any], film: Film) -> Sequence[int]:
+    """Return what is sampled of a video with other settings; nothing if they are refused."""
+    kept = {name: getattr(processor, name, None) for name in settings}
+    try:
+        for name, value in settings.items():
+            setattr(processor, name, value)
+        return sampled(processor, film)
+    except (ValueError, TypeError, ZeroDivisionError):
+        return ()
+    finally:
+        for name, value in kept.items():
+            setattr(processor, name, value)

@@ -46,5 +46,7 @@ class RowMedia:
                         code="TRAIN-039",
                         hint="Remove such rows, or choose a model with such inputs.",
                     )
-                found.append(media_file(kind, str(part[kind])))
+                found.append(media_file(kind, str(part[kind]), self.processor))
+        if self.processor and len(kinds := {file.kind for file in found}) > 1:
+            self.processor.check_kinds(kinds)
         return found

@@ -15,7 +15,7 @@ from PIL import Image
 from swift_http import Sampling
 from swift_http.testing import Served
 from swift_plugin_transformers.engine import EmbeddedEngine
-from swift_plugin_transformers.pictures import MediaPrompt
+from swift_plugin_transformers.media_sources import MediaPrompt
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 from swift_testing.vision_models import write_vision_model
@@ -98,10 +98,10 @@ def test_files_are_read_below_the_folder_alone(engine, tmp_path):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://127.0.0.1:1/a.png", "fetches no pictures from '127.0.0.1'"),
-        ("https://example.com/a.png", "fetches no pictures from 'example.com'"),
-        ("ftp://example.com/a.png", "must be a data:"),
-        ("red.png", "must be a data:"),
+        ("http://127.0.0.1:1/a.png", "fetches no files from '127.0.0.1'"),
+        ("https://example.com/a.png", "fetches no files from 'example.com'"),
+        ("ftp://example.com/a.png", "must begin with data:"),
+        ("red.png", "must begin with data:"),
         ("data:image/png,abc", "must hold base64"),
         ("data:image/png;base64,@@", "can't be decoded"),
         ("data:image/png;base64,bm8=", "can't be decoded"),
@@ -127,7 +127,7 @@ def test_over_http(engine, tiny_model):
         wrong = server.post("/v1/chat/completions", {**body, "messages": asked_over_http("http://127.0.0.1/a.png")})
     assert done["usage"]["prompt_tokens"] == counted > 10
     assert wrong.status_code == 400
-    assert "fetches no pictures" in wrong.json()["error"]["message"]
+    assert "fetches no files" in wrong.json()["error"]["message"]
     text = engine_of(tiny_model)
     try:
         with Served(engine=text) as server:

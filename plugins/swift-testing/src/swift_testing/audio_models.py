@@ -1,0 +1,46 @@
+"""Tiny random checkpoints of models that hear, each with its real processor, as `vision_models` has them of models that see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from swift_testing.architectures import small
+from swift_testing.vision_models import Kind, token_ids, write_media_model
+
+_MELS = 16
+_QWEN2 = {
+    "audio_token": "<|AUDIO|>", "audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>",
+}  # fmt: skip
+
+
+def write_audio_model(folder: Path, model_type: str, *, seed: int = 0) -> Path:
+    """Write a checkpoint of a model type of `AUDIO` with its processor; the same seed gives the same weights."""
+    return write_media_model(folder, model_type, AUDIO[model_type], seed=seed)
+
+
+def _extractor(seconds: int) -> Any:
+    from transformers import WhisperFeatureExtractor
+
+    return WhisperFeatureExtractor(feature_size=_MELS, chunk_length=seconds)  # type: ignore[no-untyped-call]
+
+
+def _qwen2_audio(fields: dict[str, Any], tokenizer: Any) -> None:
+    from transformers import Qwen2AudioEncoderConfig, Qwen2Config
+
+    token_ids(fields, tokenizer, audio_token_id="<|AUDIO|>", audio_token_index="<|AUDIO|>")
+    encoder = {**small(Qwen2AudioEncoderConfig), "num_mel_bins": _MELS, "max_source_positions": 200, "encoder_layers": 2}
+    fields["audio_config"] = {**encoder, "model_type": "qwen2_audio_encoder"}
+    fields["text_config"] = {**small(Qwen2Config), "model_type": "qwen2"}
+
+
+def _qwen2_audio_processor(tokenizer: Any, fields: Any) -> Any:
+    from transformers import Qwen2AudioProcessor
+
+    return Qwen2AudioProcessor(feature_extractor=_extractor(4), tokenizer=tokenizer)  # type: ignore[no-untyped-call]
+
+
+AUDIO: Mapping[str, Kind] = {
+    "qwen2_audio": Kind("", _QWEN2, _qwen2_audio, _qwen2_audio_processor, audio="<|audio_bos|><|AUDIO|><|audio_eos|>"),
+}
