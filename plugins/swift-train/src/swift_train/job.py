@@ -21,6 +21,7 @@ from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
 from swift_train.devices import memory_figures
 from swift_train.disk_space import check_disk_space
+from swift_train.kernels import use_kernels
 from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.media.checks import check_shared_towers
@@ -36,7 +37,7 @@ from swift_train.ranks import rank_and_size
 from swift_train.reference import add_columns
 from swift_train.resume import resume_of
 from swift_train.roles import RemarkingTuner
-from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, max_sequences
+from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, max_sequences, tokens_of
 from swift_train.sampler import StepSampler, make_sampler, rows_per_step
 from swift_train.samples import Samples
 from swift_train.stream import Stream
@@ -46,6 +47,7 @@ from swift_train.watchdog import Watchdog, WatchedTask
 
 if TYPE_CHECKING:
     from swift_core.runs import Report
+    from swift_train.media.collate import MediaCollator
     from swift_train.options import TrainOptions
     from swift_train.roles import Loaded
     from swift_train.strategy import Strategy
@@ -86,11 +88,14 @@ def train(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             report.note(remark)
         callbacks.training.model = trainer.module
         callbacks.call("on_load_end")
+        watchdog.stage("checking kernels")
+        watched = WatchedTask(task, watchdog)
+        kernels = use_kernels(options.kernels, strategy, watched, _text_tokens(rows, media), report.note)
         watchdog.stage("checking row isolation")
         max_length = max_length_of(shapes, options)
         asked = run.options.get("attention", "auto")
-        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length, attention=asked, media=media)
-        write_report(strategy, run.part("parallel").name, isolation, report.folder)
+        isolation = isolation_of(strategy, watched, rows, heldout, max_length, attention=asked, media=media)
+        write_report(strategy, run.part("parallel").name, isolation, kernels, report.folder)
         check_isolation(isolation, options, strategy, max_sequences(rows))
         if not isolation.together and isolation.reason != ONE_ROW:
             report.note(f"Rows are computed one by one, which is correct but slower: {isolation.reason}.")
@@ -134,6 +139,12 @@ def _written(loop: Loop, options: TrainOptions, report: Report) -> Path | None:
     else:
         report.note(f"WARNING: no checkpoint has a finite {options.metric_for_best_model}; the output is the model of the last step.")
     return best or loop.last
+
+
+def _text_tokens(rows: Samples | Stream, media: MediaCollator | None) -> list[int]:
+    """Return token ids of the rows that stand for text."""
+    found = tokens_of(rows if isinstance(rows, Samples) else rows.head())
+    return sorted(found - media.processor.token_ids if media else found)
 
 
 def _sampler(task: LossTask, rows: Samples | Stream, session: Session, max_length: int) -> AbstractContextManager[StepSampler]:

@@ -169,6 +169,12 @@ class TrainOptions(Options):
         also=("activation_offloading", "activation_cpu_offload"),
     )
     compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))
+    kernels: str = option(
+        "auto",
+        "Kernels in place of the model's operations: auto (those that are installed, on an accelerator), none, or a name (liger).",
+        also=("use_liger_kernel",),
+        values={"true": "auto", "false": "none"},
+    )
 
     @field_validator("warmup_steps", "eval_steps", "save_steps", "logging_steps")
     @classmethod

@@ -74,7 +74,7 @@ IGNORED: Mapping[str, str] = {
     **dict.fromkeys(("padding_free", "padding_side", "pad_to_multiple_of", "attention_mask_in_length"), _LAYOUT),
     **dict.fromkeys(("add_version", "logging_dir", "logging_strategy", "logging_first_step", "run_name", "log_level"), _RUN_FOLDER),
     **dict.fromkeys(("disable_tqdm", "create_checkpoint_symlink", "ignore_args_error", "plot_loss"), _RUN_FOLDER),
-    **dict.fromkeys(("use_liger_kernel", "tf32", "use_logits_to_keep", "gradient_checkpointing_kwargs"), _SPEED),
+    **dict.fromkeys(("tf32", "use_logits_to_keep", "gradient_checkpointing_kwargs"), _SPEED),
     **dict.fromkeys(("vit_gradient_checkpointing", "packing_num_proc", "torch_empty_cache_steps", "low_cpu_mem_usage"), _SPEED),
     **dict.fromkeys(("ddp_find_unused_parameters", "ddp_backend", "ddp_bucket_cap_mb", "ddp_broadcast_buffers"), _DDP),
     "save_on_each_node": "checkpoints are written once, to the run folder",

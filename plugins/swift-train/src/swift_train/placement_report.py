@@ -14,6 +14,7 @@ from swift_core.system import write_json
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from swift_train.kernels import UsedKernels
     from swift_train.row_isolation import Isolation
     from swift_train.strategy import Strategy
 
@@ -47,10 +48,9 @@ def placement(parameter: Any) -> str:
     return " ".join(map(str, parameter.placements)) if isinstance(parameter, DTensor) else "whole"
 
 
-def write_report(strategy: Strategy, name: str, isolation: Isolation, folder: Path) -> None:
-    """Write `parallel.json` into the run folder: placement, maximum weight bytes of a process, and row isolation. Collective."""
+def write_report(strategy: Strategy, name: str, isolation: Isolation, kernels: UsedKernels, folder: Path) -> None:
+    """Write `parallel.json` into the run folder: placement, maximum weight bytes of a process, row isolation, kernels. Collective."""
     maximum = int(strategy.reduce(float(strategy.placement["weight_bytes"]), "max"))
     if strategy.writer:
-        write_json(
-            folder / "parallel.json", {"strategy": name, **strategy.placement, "max_weight_bytes": maximum, "rows": isolation.to_json()}
-        )
+        record = {"strategy": name, **strategy.placement, "max_weight_bytes": maximum, "rows": isolation.to_json()}
+        write_json(folder / "parallel.json", {**record, "kernels": kernels.to_json()})

@@ -109,8 +109,7 @@ def isolation_of(
     ):
         return one_by_one(ONE_ROW)
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
-    parts = (part for place in range(min(len(first), _SAMPLED_ROWS)) for part in first.sequences(place))
-    tokens = {token for part in parts for token in part.ids.tolist()}
+    tokens = tokens_of(first)
     lengths = [int(samples.lengths.max()) for samples in (*known, heldout) if samples is not None]
     longest = max(lengths) if known else longest
     seen = next((samples for samples in (first, heldout) if samples is not None and samples.media_counts.any()), None)
@@ -121,6 +120,12 @@ def isolation_of(
     if attention != "auto" or options.compile or strategy.fixed_shapes:
         return found
     return with_row_attention(strategy, task, sorted(tokens), longest, found)
+
+
+def tokens_of(rows: Samples) -> set[int]:
+    """Return the token ids that occur in the first rows."""
+    parts = (part for place in range(min(len(rows), _SAMPLED_ROWS)) for part in rows.sequences(place))
+    return {token for part in parts for token in part.ids.tolist()}
 
 
 def with_media(strategy: Strategy, task: ForwardLoss, samples: Samples, media: MediaCollator, isolation: Isolation) -> Isolation:

@@ -9,10 +9,11 @@ from swift_convert.quantize import load_time_problems
 from swift_data import resolving
 
 from swift_core.checkpoints import family_of
-from swift_core.contract import CallbackSpec, Problem
+from swift_core.contract import CallbackSpec, Problem, UsageError
 from swift_core.plugins import engine_state
 from swift_train import evaluation_checks, router_loss
 from swift_train.callbacks import PART
+from swift_train.kernel_sets import kernels_named
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -30,7 +31,19 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
             message = f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed"
             yield Problem(code="TRAIN-150", where="callbacks", message=message, hint=hint)
     yield from router_loss.problems(run)
+    yield from _kernel_problems(run)
     yield from _part_problems(run)
+
+
+def _kernel_problems(run: Run) -> Iterator[Problem]:
+    """Yield kernels that are unknown or not installed."""
+    name = str(run.part("task").options.get("kernels", "auto"))
+    if name in ("auto", "none"):
+        return
+    try:
+        kernels_named(name)
+    except UsageError as error:
+        yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)
 
 
 def _part_problems(run: Run) -> Iterator[Problem]:

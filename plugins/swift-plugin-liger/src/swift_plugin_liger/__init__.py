@@ -1,0 +1,1 @@
+"""Liger's kernels: the entry point `liger` in the group `swift.kernels`."""
