@@ -23,6 +23,7 @@ LANES = {
         15, "EvalScope, lm-eval and Inspect against known answers and on the real model; makes their environments (2 GB) the first time"
     ),
     "export": Lane(30, "the real model as GGUF, ONNX, OpenVINO, with their own engines"),
+    "kernels": Lane(2, "Liger's kernels in Triton's interpreter: losses and gradients of small models are those of their own operations"),
     "kill": Lane(12, "runs killed at random instants go on bit for bit: ddp, fsdp, mesh"),
     "media": Lane(4, "families whose processors need torchvision, small and random: trained on pictures and videos, saved, loaded, served"),
     "megatron": Lane(14, "megatron-core against one process, on 17 ways to spread a model"),
