@@ -45,7 +45,7 @@ def _replaced(model: PreTrainedModel) -> set[str]:
     """Return Liger's methods in the modules of a model, by their classes, and its functions in the module of the model's class."""
     import sys
 
-    methods = (part.__dict__.get("forward") for part in model.modules())
+    methods = (part.__dict__["forward"] for part in model.modules() if "forward" in part.__dict__)
     classes = {method.__qualname__.partition(".")[0] for method in methods if getattr(method, "__module__", "").startswith("liger_kernel")}
     names = {name for kind in type(model).__mro__ if kind.__module__.startswith("transformers.models.") for name in (kind.__module__,)}
     functions = (value for name in names for value in vars(sys.modules[name]).values() if callable(value))
