@@ -7,7 +7,8 @@ as `--dry-run` does. What is not of this program is replaced: the model by a tin
 by rows of the form that the verb takes, a plugin file of the examples by one that defines rewards and schedulers of the same names.
 Engines and a GPU are pretended to be there. So a count is the best case: the names and values of
 the options, and their combinations, and nothing of what a run then does. Lines with placeholders
-(`...`), lines that are cut in the middle, and lines that name a configuration file which is not there, are not counted.
+(`...`, `xxx`), lines that are cut in the middle or name no model to train, and lines that name a configuration file which is not there,
+are not counted.
 
 A refusal has a reason if its message says more than that there is no such option. Commands whose verb, task or evaluator is not of this
 program (`swift rollout`, `--rlhf_type ppo`, `--task_type reranker`) are counted apart: no option could make them resolve.
@@ -28,6 +29,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from unittest import mock
@@ -49,7 +51,19 @@ from swift_core.plugins import engines, find_command, find_verb, registry
 
 _FENCE = re.compile(r"^[ \t]*```(?:shell|bash|sh|console)[^\n]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _PROGRAMS = ("swift", "megatron", "trl")
-_TAKES_VALUE = ("model", "dataset", "val_dataset", "adapters", "output_dir")
+_TAKES_VALUE = ("model", "dataset", "val_dataset", "adapters", "output_dir", "port", "vllm_server_host")
+_REPLACED = (*_TAKES_VALUE, "teacher_model", "reward_model", "ref_model", "model_name", "model_author", "ckpt_dir", "eval_dataset")
+_NEED_MODEL = ("sft", "pt", "rlhf", "rollout")
+_MODEL = (
+    "--model",
+    "--adapters",
+    "--config",
+    "--resume_from_checkpoint",
+    "--cached_dataset",
+    "--load",
+    "--mcore_model",
+    "--model_id_or_path",
+)
 _TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
 _PAIR = {"prompt": _TURNS[:1], "chosen": _TURNS[1:], "rejected": [{"role": "assistant", "content": "No."}]}
 _ROWS = {  # by what the verb of a command is
@@ -64,6 +78,7 @@ _REWARDS = (  # that the examples' own plugin files define
 )  # fmt: skip
 _SCHEDULERS = ("sudoku_scheduler", "deepeyes_scheduler", "tree_rollout_scheduler", "tool_call_scheduler")
 _VARIABLES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+_LAYERS = 8
 _SIZES = ("tensor", "pipeline", "context", "shard_size")
 _CODE = re.compile(r"\[SWIFT-[A-Z]+-\d+\]")
 _HELP = re.compile(r"swift [\w -]*--help lists (the options|them)\.")  # says nothing of what was meant
@@ -118,8 +133,9 @@ class StandIns:
     """The folder with the model, the adapter and the rows that stand in for those of the examples."""
 
     def __init__(self, folder: Path) -> None:
-        sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 16, "num_key_value_heads": 16, "num_hidden_layers": 8}
-        self.folder, self.experts, self._adapters = folder, False, dict[Path, Path]()
+        sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 16, "num_key_value_heads": 16}
+        sizes["num_hidden_layers"] = _LAYERS
+        self.folder, self.experts, self._stages, self._adapters = folder, False, 1, dict[Path, Path]()
         self.model = write_tiny_model(folder / "model", **sizes)
         self.mixture = _mixture(folder / "mixture", self.model, sizes)
         for model in (self.model, self.mixture):
@@ -144,6 +160,7 @@ class StandIns:
         found: list[str] = []
         name, taken = "", 0
         identity = "swift/self-cognition" in " ".join(words)  # its rows are replaced, so the options for them are left out
+        self._stages = max(1, int(str(flags.get("pipeline_model_parallel_size") or 1)))
         self.experts = bool({"expert_model_parallel_size", "router_aux_loss_coef", "moe_aux_loss_coeff", "experts_impl"} & flags.keys())
         for word in words:
             if word.startswith("--"):
@@ -195,6 +212,8 @@ class StandIns:
     def _value(self, name: str, value: str, verb: str) -> str:
         if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "reward_model", "load", "mcore_model"):
             return str(self.mixture if self.experts else self.model)
+        if name in ("decoder_first_pipeline_num_layers", "decoder_last_pipeline_num_layers") and self._stages > 1:
+            return str(_LAYERS - (self._stages - 1) * ((_LAYERS - 1) // (self._stages - 1)))
         if name in ("adapters", "ckpt_dir", "adapter", "mcore_adapter"):
             alias, equals, _ = value.partition("=")
             return f"{alias}={self.adapter}" if equals else str(self.adapter)
@@ -294,10 +313,14 @@ def ms_swift(folder: Path, stand_ins: StandIns) -> dict[str, Count]:
     for place, words, variables in command_lines(folder):
         if words[0] == "trl" or any(word in ("...", "…") or word.startswith(("<", "$")) for word in words):
             continue
+        if any(value == "xxx" and name.removeprefix("--") not in _REPLACED for name, value in pairwise(words)):
+            continue
         if words[-1].startswith("--") and words[-1].removeprefix("--") in _TAKES_VALUE:
             continue  # a line that is cut by a comment or an argument in brackets
-        at = 3 if words[2] == "--config" else 2
-        if words[at].endswith((".yaml", ".yml", ".json")):
+        if words[1] in _NEED_MODEL and not any(word.partition("=")[0] in _MODEL for word in words) and not words[2].endswith(".yaml"):
+            continue  # a part of a command, which names no model
+        at = words.index("--config") + 1 if "--config" in words else 2
+        if at < len(words) and words[at].endswith((".yaml", ".yml", ".json")):
             file = next((each for each in (folder / words[at], (folder / place).parent / words[at]) if each.is_file()), None)
             if file is None:
                 continue  # a file that is not there
@@ -315,7 +338,7 @@ def _resolve(stand_ins: StandIns, words: Sequence[str]) -> Problem:
     if missing := absent(words):
         return Problem(missing, missing, absent=True)
     replaced = stand_ins.words(
-        [*words[:2], *(stand_ins.file(word) if word.endswith((".yaml", ".yml")) else word for word in words[2:4]), *words[4:]]
+        [*words[:2], *(stand_ins.file(word) if word.endswith((".yaml", ".yml")) else word for word in words[2:6]), *words[6:]]
     )[1:]
     if words[0] == "megatron":
         try:
@@ -352,9 +375,10 @@ def files(folder: Path, tool: str, stand_ins: StandIns) -> Count:
 
 def _run_file(text: str, verb: str, stand_ins: StandIns) -> Problem:
     values = yaml.safe_load(text)
+    stand_ins.experts = bool(values.get("router_loss"))
     for key in ("model", "teacher", "ref_model"):
         if values.get(key):
-            values[key] = str(stand_ins.model)
+            values[key] = str(stand_ins.mixture if stand_ins.experts else stand_ins.model)
     if values.get("adapter"):
         values["adapter"] = str(stand_ins.adapter)
     for key in ("dataset", "val_dataset"):

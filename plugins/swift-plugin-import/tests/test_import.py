@@ -38,7 +38,7 @@ EXPECTED = {
     "llama-factory/pretrain.yaml": ("pretrain", [], {"dataset": ["c4_demo"], "packing": True, "truncation": "split", "save_steps": 100}),
     "llama-factory/dpo.yaml": ("dpo", [], {"beta": 0.2, "rpo_alpha": 0.1, "loss_type": ["sigmoid"], "learning_rate": 5e-6}),
     "llama-factory/simpo.json": ("cpo", [], {"loss_type": "simpo", "beta": 2.0, "simpo_gamma": 1.2, "cpo_alpha": 0.0}),
-    "llama-factory/freeze_dora_missing.yaml": ("sft", ["moon_phase", "use_badam"], {"tuner": {"name": "freeze", "last_blocks": 4}}),
+    "llama-factory/freeze_dora_missing.yaml": ("sft", ["moon_phase"], {"tuner": {"name": "freeze", "last_blocks": 4}}),
     "llama-factory/merge.yaml": ("merge", [], {"adapter": ["saves/moon-8b/lora"], "output": "output/merged"}),
     "llama-factory/infer.yaml": ("infer", [], {"adapter": ["saves/moon-8b/lora"], "backend": {"name": "transformers"}}),
     "llama-factory/newer.yaml": ("sft", [], {

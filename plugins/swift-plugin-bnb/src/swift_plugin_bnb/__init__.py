@@ -41,6 +41,7 @@ def _optimizer(name: str, kind: str, summary: str, *also: str) -> OptimizerSpec:
         summary=summary,
         also=also,
         factory=Ref(f"swift_plugin_bnb.optimizers:{kind}"),
+        shards="elements",
         options=Ref(options.get(family, "swift_plugin_bnb.optimizer_options:AdEMAMixOptions")),
     )
 

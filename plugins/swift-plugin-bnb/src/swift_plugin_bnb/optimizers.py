@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, TypeVar
 
 import bitsandbytes
+from swift_train.local_shards import on_local_shards
 from swift_train.optimizer_factory import DecayOptimizerFactory, Groups
 from swift_train.optimizer_options import AdamOptions, DecayOptions
 from swift_train.parameter_groups import EMBEDDING
@@ -24,7 +25,7 @@ class _Factory(DecayOptimizerFactory[_Options]):
 
     def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's optimizer, with a 32-bit state of embeddings."""
-        return _exact_embeddings(self.library)(groups, lr=lr, **self._arguments())
+        return on_local_shards(groups, lambda own: _exact_embeddings(self.library)(list(own), lr=lr, **self._arguments()))
 
     def _arguments(self) -> dict[str, Any]:
         raise NotImplementedError

@@ -67,6 +67,7 @@ def engine_config(options: ZeroOptions, precision: str, hidden: int | None = Non
     return {
         "steps_per_print": 1 << 60,
         "zero_force_ds_cpu_optimizer": False,
+        "zero_allow_untested_optimizer": True,  # which optimizers are right on flat shards is checked before the run
         **config,
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,

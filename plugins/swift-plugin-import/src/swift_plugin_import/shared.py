@@ -9,7 +9,7 @@ from swift_plugin_import.keys import Keys, is_on, scalar
 from swift_plugin_import.translation import Translation
 from swift_plugin_import.vocabulary import Vocabulary
 
-_OPTIMIZERS = {"use_galore": "galore", "use_apollo": "apollo", "use_muon": "muon", "use_adam_mini": "adam-mini"}
+_OPTIMIZERS = {"use_galore": "galore", "use_badam": "badam", "use_apollo": "apollo", "use_muon": "muon", "use_adam_mini": "adam-mini"}
 _ADAMW = {"adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw", "adamw_apex_fused", "adamw_torch_npu_fused", "adamw_torch_xla"}
 _SCHEDULES = {
     "constant_with_warmup": "constant", "cosine_with_min_lr": "cosine", "cosine_warmup_with_min_lr": "cosine",

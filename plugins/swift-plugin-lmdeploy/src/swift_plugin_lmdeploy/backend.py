@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from swift_serve import keyed_launch
 from swift_serve.backend_mixins import NoRuntimeAdapters
+from swift_serve.base_changes import check_plain_bases
 from swift_serve.engine_flags import arguments
 from swift_serve.roles import Command, Serving
 
@@ -49,6 +50,7 @@ class LmdeployBackend(NoRuntimeAdapters):
             UsageError: adapters were given for the TurboMind engine, which would silently ignore them.
         """
         options = self._options
+        check_plain_bases("LMDeploy", serving.adapters)
         if serving.adapters and options.engine == "turbomind":
             raise UsageError(
                 "the TurboMind engine does not support adapters",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from swift_core.contract import UsageError
 from swift_core.options import read_yaml
@@ -17,6 +18,8 @@ from swift_plugin_megatron.names import IGNORED, REFUSED, RENAMED, VALUES, VERBS
 _SIZES = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size")
 _KEPT = ("output_dir", "output", "dtype", "torch_dtype", "overwrite", "exist_ok", "hub", "use_hf")  # options of merge and export
 _READ = ("model", "mcore_model", "load", "adapters", "mcore_adapter", "mcore_adapters", "merge_lora", "to_hf", "to_mcore")
+_ROLES = ("train", "rollout", "teacher")
+_NESTED = ("colocate_groups",)
 _USAGE = "Write megatron sft, pt, rlhf or export, with options: megatron sft --model MODEL --dataset FILE --tensor_model_parallel_size 2."
 
 
@@ -85,17 +88,28 @@ def _with_file(argv: Sequence[str]) -> list[str]:
         UsageError: the file can't be read.
     """
     words = list(argv)
-    at = 1 if words[:1] == ["--config"] else 0
-    if not words[at:] or not words[at].endswith((".yaml", ".yml")):
+    named = words.index("--config") if "--config" in words else -1
+    if not words[named + 1 :] or not words[named + 1].endswith((".yaml", ".yml")):
         return words
-    values = read_yaml(Path(words[at])).values
+    values = read_yaml(Path(words[named + 1])).values
     found: list[str] = []
-    for name, value in values.items():
-        if name != "ENV":
-            items = value if isinstance(value, list) else [value]
-            found += [f"--{name}", *(json.dumps(item) if isinstance(item, dict) else _text(item) for item in items)]
+    for name, value in _flat(values).items():
+        items = value if isinstance(value, list) and name not in _NESTED else [value]
+        found += [f"--{name}", *(json.dumps(item) if isinstance(item, dict | list) else _text(item) for item in items)]
     os.environ.update({name: str(value) for name, value in (values.get("ENV") or {}).items() if name not in os.environ})
-    return [*found, *words[at + 1 :]]
+    return [*found, *words[: max(named, 0)], *words[named + 2 :]]
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a file; those of a role in a Ray cluster (`train`, `rollout`, `teacher`) are beside the others."""
+    found = {name: value for name, value in values.items() if name not in ("ENV", *_ROLES)}
+    for role in _ROLES:
+        own = dict(values.get(role) or {})
+        devices = own.pop("gpus", None)
+        found |= own
+        if role == "train" and devices:
+            found["nproc_per_node"] = devices
+    return found
 
 
 def _text(value: object) -> str:

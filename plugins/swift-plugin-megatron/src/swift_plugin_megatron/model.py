@@ -76,6 +76,8 @@ def megatron_config(
             context_parallel_size=sizes.context,
             pipeline_model_parallel_size=sizes.pipeline,
             virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
+            num_layers_in_first_pipeline_stage=sizes.first_layers,
+            num_layers_in_last_pipeline_stage=sizes.last_layers,
             expert_model_parallel_size=sizes.expert,
             expert_tensor_parallel_size=1,
             moe_token_dispatcher_type="allgather",

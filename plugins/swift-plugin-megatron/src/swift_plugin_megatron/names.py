@@ -11,11 +11,12 @@ RENAMED: Mapping[str, str] = {
     "lr_warmup_fraction": "warmup_ratio", "lr_warmup_iters": "warmup_steps", "lr_decay_style": "schedule", "load": "model",
     "mcore_model": "model", "mcore_adapter": "adapter", "mcore_adapters": "adapter", "save": "output", "save_interval": "save_steps",
     "eval_interval": "eval_steps", "log_interval": "logging_steps", "clip_grad": "max_grad_norm", "seq_length": "max_length",
-    "no_save_optim": "save_only_model", "recompute_granularity": "gradient_checkpointing",
+    "no_save_optim": "save_only_model", "recompute_granularity": "gradient_checkpointing", "use_ray": "launcher",
 }  # fmt: skip
 
 VALUES: Mapping[str, Mapping[str, str]] = {
     "lr_decay_style": {"WSD": "wsd", "inverse-square-root": "inverse-sqrt"},
+    "use_ray": {"true": "ray"},
     "recompute_granularity": {"full": "true", "none": "false", "selective": "false"},
 }
 
@@ -49,6 +50,8 @@ IGNORED: Mapping[str, str] = {
     "tensorboard_dir": "each run has its own folder in --runs, with metrics.jsonl and report.html",
     "test_convert_precision": "every result is verified against its source, and its checks are written to the report",
     "model_kwargs={}": _SPEED,
+    "use_ray=false": "without it, processes are started on this machine",
+    "colocate_groups": "answers are sampled by the engine of --rollout, which has its own process",
     "test_convert_dtype": "every result is verified against its source, and its checks are written to the report",
     "group_by_length=false": _SPEED,
     "fp8_param_gather=false": _SPEED,
@@ -63,10 +66,8 @@ REFUSED: Mapping[str, str] = {
     "fp8_recipe": "Training in float8 is not available: leave it out to train in bfloat16.",
     "fp8_param_gather": "Training in float8 is not available: leave it out to train in bfloat16.",
     "expert_tensor_parallel_size": "Experts are never sharded by tensor parallelism: leave it out, and use --expert_model_parallel_size.",
-    "decoder_first_pipeline_num_layers": "Layers are distributed evenly over the pipeline: leave it out.",
-    "decoder_last_pipeline_num_layers": "Layers are distributed evenly over the pipeline: leave it out.",
-    "account_for_embedding_in_pipeline_split": "Layers are distributed evenly over the pipeline: leave it out.",
-    "use_ray": "Start it on Ray with: swift sft --parallel megatron --launcher ray.",
+    "account_for_embedding_in_pipeline_split": "Give the first stage fewer layers: --decoder_first_pipeline_num_layers N.",
+    "account_for_loss_in_pipeline_split": "Give the last stage fewer layers: --decoder_last_pipeline_num_layers N.",
     "to_mcore": "Write --to_mcore true or --to_hf true with --model, or --merge_lora true with --adapters.",
     "to_hf": "Write --to_mcore true or --to_hf true with --model, or --merge_lora true with --adapters.",
 }

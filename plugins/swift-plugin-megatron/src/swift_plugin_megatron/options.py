@@ -37,6 +37,14 @@ class MegatronOptions(StrategyOptions):
         ge=1,
         also=("num_virtual_stages_per_pipeline_rank", "virtual_pipeline_model_parallel_size"),
     )
+    first_stage_layers: int | None = option(
+        None, "Layers of the first pipeline stage, which also has the embedding; default: as many as any other.", ge=1,
+        also=("decoder_first_pipeline_num_layers", "num_layers_in_first_pipeline_stage"),
+    )  # fmt: skip
+    last_stage_layers: int | None = option(
+        None, "Layers of the last pipeline stage, which also has the head; default: as many as any other.", ge=1,
+        also=("decoder_last_pipeline_num_layers", "num_layers_in_last_pipeline_stage"),
+    )  # fmt: skip
     expert: int = option(
         1,
         "Expert-parallel size: processes of a pipeline stage that the experts of a layer are distributed over.",

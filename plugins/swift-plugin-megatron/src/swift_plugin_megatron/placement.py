@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from swift_core.contract import UsageError
+from swift_plugin_megatron.sizes import stage_lengths
 
 if TYPE_CHECKING:
     from swift_plugin_megatron.maps import Architecture, Entry, Kind
@@ -42,16 +43,26 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Number of decoder layers, of pipeline stages of equal length, of experts per layer, and of expert-parallel ranks."""
+    """Number of decoder layers, of pipeline stages, of experts per layer, and of expert-parallel ranks.
+
+    The stages have equally many layers, but for the first and the last one if `first` and `final` say theirs.
+    """
 
     layers: int
     stages: int
     experts: int = 0
     expert_ranks: int = 1
+    first: int | None = None
+    final: int | None = None
 
     def locate(self, layer: int) -> tuple[int, int]:
         """Return the stage of a layer, and the layer's index in it."""
-        return divmod(layer, self.layers // self.stages)
+        start = 0
+        for stage, length in enumerate(stage_lengths(self.layers, self.stages, self.first, self.final)):
+            if layer < start + length:
+                return stage, layer - start
+            start += length
+        raise IndexError(layer)
 
     @property
     def last(self) -> int:

@@ -53,7 +53,9 @@ class ShardedModel:
         self.pipeline_rank, self.expert_rank = dist.get_rank(groups.pipeline()), dist.get_rank(groups.experts())
         weights: dict[str, Parameter] = dict(module.named_parameters())
         config = megatron_config(hf_config, architecture, sizes, dtype, options)
-        partition = Partition(hf_config.num_hidden_layers, sizes.stages, config.num_moe_experts or 0, sizes.expert)
+        partition = Partition(
+            hf_config.num_hidden_layers, sizes.stages, config.num_moe_experts or 0, sizes.expert, sizes.first_layers, sizes.last_layers
+        )
         base = _base_placements(architecture, weights, partition)
         adapters = lora.find_adapters(module, base)
         self.placements = [*base, *lora.adapter_placements(base, adapters)]

@@ -26,6 +26,8 @@ class Sizes:
     expert: int = 1
     chunks: int = 1
     sequence: bool = False
+    first_layers: int | None = None
+    last_layers: int | None = None
 
     @property
     def replicas(self) -> int:
@@ -54,7 +56,19 @@ class Sizes:
 
 def sizes_of(options: MegatronOptions, processes: int) -> Sizes:
     """Return the sizes of a run; check them with `size_problems` first."""
-    return Sizes(processes, options.tensor, options.pipeline, options.context, options.expert, options.chunks, sequence=options.sequence)
+    return Sizes(
+        processes, options.tensor, options.pipeline, options.context, options.expert, options.chunks, sequence=options.sequence,
+        first_layers=options.first_stage_layers, last_layers=options.last_stage_layers,
+    )  # fmt: skip
+
+
+def stage_lengths(layers: int, stages: int, first: int | None = None, last: int | None = None) -> list[int]:
+    """Return the number of layers of each pipeline stage; empty if those that `first` and `last` leave can't be divided evenly."""
+    given = [length for length in (first, last) if length]
+    others, left = stages - len(given), layers - sum(given)
+    if others < 0 or left < others or (left % others if others else left):
+        return []
+    return [*([first] if first else []), *([left // others] * others if others else []), *([last] if last else [])]
 
 
 def size_problems(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -68,13 +82,17 @@ def size_problems(options: MegatronOptions, processes: int, config: Mapping[str,
     layers = int(config.get("num_hidden_layers") or 0)
     width = int(config.get("shared_expert_intermediate_size" if _expert_count(config) else "intermediate_size") or 0)
     yield from _division_problem("tensor", options.tensor, {"attention heads": heads, "key-value heads": keys, "MLP columns": width})
-    yield from _division_problem("pipeline", options.pipeline, {"layers": layers})
+    uneven = [name for name in ("first_stage_layers", "last_stage_layers") if getattr(options, name)]
+    if uneven:
+        yield from _stage_problems(options, uneven[0], layers)
+    else:
+        yield from _division_problem("pipeline", options.pipeline, {"layers": layers})
     if options.chunks > 1 and options.pipeline == 1:
         message = "interleaved stages require pipeline parallelism"
         yield Problem(
             code="PARALLEL-029", where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or add --parallel.pipeline 2."
         )
-    elif layers % options.pipeline == 0:
+    elif not uneven and layers % options.pipeline == 0:
         yield from _division_problem(
             "chunks", options.chunks, {f"layers of each of {options.pipeline} processes": layers // options.pipeline}
         )
@@ -98,6 +116,23 @@ def size_problems(options: MegatronOptions, processes: int, config: Mapping[str,
     if options.tensor > 1 and _expert_count(config) and not options.sequence:
         message = "experts are not sharded, so without sequence parallelism all tensor-parallel processes would compute the same tokens"
         yield Problem(code="PARALLEL-032", where="parallel.tensor", message=message, hint="Add --parallel.sequence.")
+
+
+def _stage_problems(options: MegatronOptions, name: str, layers: int) -> Iterator[Problem]:
+    """Yield why the first and the last stage can't have these layers: one stage, interleaved ones, or a rest that does not divide."""
+    where = f"parallel.{name}"
+    if options.pipeline == 1:
+        hint = "Leave it out, or add --parallel.pipeline 2."
+        yield Problem(code="PARALLEL-073", where=where, message="one stage has all layers", hint=hint)
+    elif options.chunks > 1:
+        message = "interleaved stages have equally many layers"
+        yield Problem(code="PARALLEL-074", where=where, message=message, hint="Leave --parallel.chunks out.")
+    elif layers and not stage_lengths(layers, options.pipeline, options.first_stage_layers, options.last_stage_layers):
+        ends = [length for length in (options.first_stage_layers, options.last_stage_layers) if length]
+        message = (
+            f"{layers} layers without {' and '.join(map(str, ends))} can't be divided among {options.pipeline - len(ends)} other stages"
+        )
+        yield Problem(code="PARALLEL-075", where=where, message=message, hint="Choose a number that leaves a multiple of the other stages.")
 
 
 def _expert_problems(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -93,6 +93,8 @@ def _sizes(strategy: MegatronStrategy) -> dict[str, int]:
         "expert": sizes.expert,
         "replicas": sizes.replicas,
         "optimizer shards": sizes.replicas if strategy.distributed_optimizer else 1,
+        **({"first stage": sizes.first_layers} if sizes.first_layers else {}),
+        **({"last stage": sizes.last_layers} if sizes.last_layers else {}),
     }
 
 

@@ -35,6 +35,26 @@ class AdafactorOptions(DecayOptions):
     )
 
 
+class BlockwiseOptions(AdamOptions):
+    """Options of AdamW on some layers at a time."""
+
+    layers: int = option(1, "Layers that are updated at a time.", ge=1, also=("lisa_activated_layers", "lisa_n_layers"))
+    interval: int = option(
+        50, "Steps after which others are chosen.", ge=1, also=("lisa_step_interval", "badam_switch_interval", "switch_block_every"),
+    )  # fmt: skip
+    order: Literal["ascending", "descending", "random"] = option("ascending", "Order of the layers.", also=("badam_switch_mode",))
+    others: bool = option(False, "Update embeddings, output layer and last norm in every step.")
+
+
+class LisaOptions(BlockwiseOptions):
+    """Options of LISA, which draws the layers, and always updates what is outside of them."""
+
+    layers: int = option(2, "Layers that are updated at a time.", ge=1, also=("lisa_activated_layers", "lisa_n_layers"))
+    interval: int = option(20, "Steps after which others are drawn.", ge=1, also=("lisa_step_interval",))
+    order: Literal["ascending", "descending", "random"] = option("random", "Order of the layers.")
+    others: bool = option(True, "Update embeddings, output layer and last norm in every step.")
+
+
 class SgdOptions(DecayOptions):
     """Options of torch.optim.SGD."""
 

@@ -6,47 +6,13 @@ the paper of its method.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import field_validator, model_validator
-from swift_train.model_parts import FreezeParts
+from pydantic import model_validator
 
-from swift_core.options import Names, names, option
-
-_NAME = re.compile(r"[\w.]+")
-_CHOICES = ("auto", "all", "all-linear")
-
-
-class AdapterOptions(FreezeParts):
-    """Options that every method has."""
-
-    config_class: ClassVar[str]
-    keys: ClassVar[Mapping[str, str]] = {}
-
-    targets: list[str] | str = option(
-        "auto",
-        "Modules to adapt: auto (the family's targets, else all linear layers), all-linear, names or paths, or one regular expression.",
-        also=("target_modules", "lora_target"),
-    )
-    modules_to_save: Names = option(
-        list, "Modules that are fully trained and saved with the adapter, such as lm_head.", also=("additional_target",)
-    )
-    config: dict[str, Any] = option(dict, "Further fields of PEFT's configuration class, by PEFT's names.")
-
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _names(cls, value: Any) -> Any:
-        """Normalise to a string for an automatic choice or one regular expression, and to a list for names."""
-        found = names(value)
-        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-            return value
-        if len(found) == 1:
-            return found[0] if found[0] in _CHOICES or not _NAME.fullmatch(found[0]) else found
-        if choice := next((name for name in found if name in _CHOICES), ""):
-            raise ValueError(f"'{choice}' selects all layers and can't be combined with other names")
-        return found
+from swift_core.options import Names, option
+from swift_plugin_peft.adapter_options import AdapterOptions
 
 
 class LoraOptions(AdapterOptions):
@@ -78,9 +44,25 @@ class LoraOptions(AdapterOptions):
         gt=0,
         also=("lorap_lr_ratio", "loraplus_lr_ratio"),
     )
+    parameters: Names = option(
+        list,
+        "Parameters to adapt that are no modules, such as experts.gate_up_proj: names or ends of names; dropout is 0 if not given.",
+        also=("target_parameters", "lora_target_parameters"),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_dropout(cls, values: Any) -> Any:
+        """Set the dropout to 0 if parameters are adapted: an update of a weight has no input that could be dropped."""
+        given = isinstance(values, dict) and values.get("parameters")
+        return {**values, "dropout": 0.0} if given and "dropout" not in values else values
 
     @model_validator(mode="after")
     def _fits(self) -> LoraOptions:
+        if self.parameters and self.dropout:
+            raise ValueError("dropout is of a layer's input, and parameters have none: set dropout to 0, or leave out parameters")
+        if self.parameters and (self.dora or self.init.startswith(("pissa", "olora", "orthogonal"))):
+            raise ValueError("parameters are adapted by plain LoRA: leave out dora and init, or parameters")
         if self.dora and self.init.startswith(("pissa", "olora")):
             raise ValueError(f"init '{self.init}' modifies the base weights, from which dora takes its magnitudes: use one of them")
         return self

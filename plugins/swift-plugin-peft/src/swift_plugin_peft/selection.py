@@ -59,9 +59,9 @@ def select(
     groups = match_targets(requested, model, family, expert_names, trained=trained)
     automatic = bool(groups) and not groups[0].name
     matched = sorted({path for group in groups for path in group.paths})
-    excluded: dict[str, str] = _unsuitable(matched, model, method) if automatic else {}
-    if not automatic:
-        check_can_untie(model, matched, "tuner.targets")
+    named = {path for group in groups if group.name for path in group.paths}
+    excluded: dict[str, str] = _unsuitable([path for path in matched if path not in named], model, method)
+    check_can_untie(model, sorted(named), "tuner.targets")
     excluded |= dict.fromkeys(converted_on_load(matched, model, method), "has a name for which PEFT loads the adapter into another module")
     candidates = [path for path in matched if path not in excluded]
     parts = parts_of(model, family)

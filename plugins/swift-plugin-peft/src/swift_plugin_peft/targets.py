@@ -39,6 +39,7 @@ def match_targets(
 
     `auto` selects the family's targets if the model has any, else every linear layer; `all-linear` selects every linear layer except
     the output head. Both stay inside the parts in `trained` of a vision-language model; of its tower and its aligner, every linear layer.
+    One of them may stand in a list with names.
 
     Args:
         requested: the value of `tuner.targets`: a list of names, or one regular expression or automatic choice as a string.
@@ -50,6 +51,9 @@ def match_targets(
     Raises:
         UsageError: a name or expression matches no module; the message suggests similar names.
     """
+    if isinstance(requested, list) and len(requested) > 1 and (choice := next((name for name in requested if name in _AUTOMATIC), "")):
+        rest = [name for name in requested if name not in _AUTOMATIC]
+        return [group for part in (choice, rest) for group in match_targets(part, model, family, not_modules, trained=trained)]
     parts = parts_of(model, family)
     start = "" if parts.towers else family.language_model
     linear = [path for path in linear_layers(model) if parts.of(path) in trained and is_below(path, start)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,20 @@ from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import save_file
 from swift_train.heads import has_no_head, score_modules
+from swift_train.model_parts import parts_of
 from swift_train.tuner_bases import PeftSwitching
 
 from swift_core.contract import SwiftError, UsageError, suggestion
 from swift_plugin_peft import pissa_to_lora
+from swift_plugin_peft.adapter_options import AdapterOptions
 from swift_plugin_peft.fused_lora import fuse
-from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
+from swift_plugin_peft.options import AnyPeftOptions, Ia3Options, LoraOptions
 from swift_plugin_peft.restoring import remove_partial_adapter, truly_missing, under_all_names
 from swift_plugin_peft.selection import Selection, select
+from swift_plugin_peft.target_parameters import find_parameters
 from swift_plugin_peft.targets import find_modules_to_save
 from swift_plugin_peft.tied_weights import check_can_untie, untie
+from swift_plugin_peft.token_rows import token_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +48,11 @@ class PeftTuner(PeftSwitching):
     def __init__(self, options: AdapterOptions) -> None:
         self.options = options
         self.remarks: list[str] = []
+        self._tokens: list[int] = []
+
+    def train_tokens(self, ids: Sequence[int]) -> None:
+        """Train the rows of new tokens in the embeddings and the output layer, and save them with the adapter."""
+        self._tokens = list(ids)
 
     def attach(self, model: Module, family: ModelFamily) -> Module:
         """Wrap the model in a PeftModel with a new adapter; only the adapter is trainable.
@@ -202,16 +211,28 @@ class PeftTuner(PeftSwitching):
             values["init_lora_weights"] = True
         if isinstance(options, Ia3Options):
             return self._ia3(config_class, values, model, family)
-        values |= self._common_values(config_class, model)
+        values |= self._common_values(config_class, model, family)
+        if isinstance(options, LoraOptions) and options.parameters:
+            values["target_parameters"] = find_parameters(options.parameters, model)
         return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
 
     def _ia3(self, config_class: Any, values: dict[str, Any], model: Module, family: ModelFamily) -> Any:
         if self.options.targets == "auto":  # PEFT has a table of key, value and feed-forward layers per architecture
             del values["feedforward_modules"]
-            return config_class(**values, **self._common_values(config_class, model), target_modules=None)
+            return config_class(**values, **self._common_values(config_class, model, family), target_modules=None)
         values["feedforward_modules"] = values["feedforward_modules"] or []
-        values |= self._common_values(config_class, model)
+        values |= self._common_values(config_class, model, family)
         return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
+
+    def _vision_modules(self, model: Module, family: ModelFamily) -> list[str]:
+        """Return the paths of tower and aligner, if all of their weights are to be trained."""
+        if not self.options.full_vit:
+            return []
+        parts = parts_of(model, family)
+        if not parts.tower:
+            message = "this model has no vision tower"
+            raise UsageError(message, code="TUNER-032", where="tuner.full_vit", hint="Leave it out, or choose a vision-language model.")
+        return [path for path in (parts.tower, parts.aligner) if path]
 
     def _targets(self, model: Module, family: ModelFamily, method: PeftConfig) -> list[str] | str:
         selection: Selection = select(self.options.targets, model, family, method, self.options.trained)
@@ -220,7 +241,7 @@ class PeftTuner(PeftSwitching):
             untie(model, selection.tied)
         return selection.targets
 
-    def _common_values(self, config_class: Any, model: Module) -> dict[str, Any]:
+    def _common_values(self, config_class: Any, model: Module, family: ModelFamily) -> dict[str, Any]:
         known = {field.name for field in dataclasses.fields(config_class)} - _MANAGED_FIELDS
         for name in self.options.config:
             if name not in known:
@@ -234,8 +255,14 @@ class PeftTuner(PeftSwitching):
         scores = score_modules(model)
         if scores:  # PEFT trains and saves the head with the adapter
             kind = "TOKEN_CLS" if type(model).__name__.endswith("ForTokenClassification") else "SEQ_CLS"
-        saved = [*self.options.modules_to_save, *(name for name in scores if name not in self.options.modules_to_save)]
-        return {"task_type": kind, "modules_to_save": saved or None, **self.options.config}
+        saved = [
+            *self.options.modules_to_save,
+            *self._vision_modules(model, family),
+            *(name for name in scores if name not in self.options.modules_to_save),
+        ]
+        rows = token_rows(self._tokens, model, saved, config_class)
+        saved += rows.pop("modules_to_save", [])
+        return {"task_type": kind, "modules_to_save": saved or None, **rows, **self.options.config}
 
 
 def _check_dora_magnitudes(adapted: Module) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers of the library pytorch-optimizer: GaLore, APOLLO, Schedule-Free AdamW, StableAdamW, CAME and ADOPT."""
+"""Optimizers of the library pytorch-optimizer: GaLore, APOLLO, Schedule-Free AdamW, StableAdamW, Adam-mini, CAME and ADOPT."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ def swift_optimizers() -> list[OptimizerSpec]:
         _spec("schedule-free-adamw", "ScheduleFreeAdamW", "Schedule-Free AdamW: averaged weights instead of a schedule",
               "schedule_free_adamw", options="ScheduleFreeOptions", shards="tensors"),
         _spec("stable-adamw", "StableAdamW", "AdamW with clipped updates", "stable_adamw", options=adam),
+        OptimizerSpec(
+            name="adam-mini", summary="Adam-mini: AdamW with one second moment for each head or matrix", also=("adam_mini",),
+            factory=Ref("swift_plugin_pytorch_optimizer.adam_mini:AdamMini"), options=Ref(adam),
+        ),
         _spec("came", "Came", "CAME: Adafactor with a confidence of its updates", "came_pytorch", options="CameOptions"),
         _spec("adopt", "Adopt", "ADOPT: Adam that converges with any beta2", "adopt_adamw", options=adam),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # values of vLLM's --max-lora-rank (0.28)
 _DEFAULT = 16
+_ROPE = "base_rope.json"  # as `swift_train.rope` writes it
 
 
 def vllm_notes(adapter: Path) -> Iterator[str]:
@@ -22,6 +23,10 @@ def vllm_notes(adapter: Path) -> Iterator[str]:
         yield "vLLM does not support DoRA: merge the adapter for vLLM"
     if saved := [name for name in config.get("modules_to_save") or () if name not in ("classifier", "score")]:
         yield f"vLLM does not support modules_to_save ({', '.join(saved)}): merge the adapter for vLLM"
+    if config.get("trainable_token_indices"):
+        yield "vLLM does not support adapters with new tokens: merge the adapter for vLLM"
+    if (adapter / _ROPE).is_file():
+        yield "vLLM loads the base with its own position embeddings, and the adapter was trained with others: merge the adapter for vLLM"
     if config.get("bias", "none") != "none" or config.get("lora_bias"):
         yield "vLLM does not support adapters with biases: merge the adapter for vLLM"
     rank = max([int(config["r"]), *(config.get("rank_pattern") or {}).values()])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from swift_serve import keyed_launch
 from swift_serve.backend_mixins import AdapterRoutes, WeightRoute
+from swift_serve.base_changes import check_plain_bases
 from swift_serve.engine_flags import arguments
 from swift_serve.head_tasks import answer_kind
 from swift_serve.roles import Command, Serving
@@ -78,6 +79,7 @@ class SglangBackend(AdapterRoutes, WeightRoute):
         return Command(argv=(*argv, *options.extra), env=environment)
 
     def _lora(self, adapters: Mapping[str, Path], *, at_run_time: bool) -> list[str]:
+        check_plain_bases("SGLang", adapters)
         if at_run_time and not (adapters or self._options.max_lora_rank):
             raise UsageError(
                 "SGLang allocates memory for adapters at startup and needs their maximum rank",

@@ -43,6 +43,7 @@ def swift_optimizers() -> list[OptimizerSpec]:
             factory=Ref(f"swift_plugin_torchao.optimizers:{kind}"),
             options=Ref("swift_train.optimizer_options:AdamOptions"),
             engines=(_ENGINE,),
+            shards="elements",
         )
         for name, kind, state, also in (
             ("adamw-4bit", "AdamW4bit", "a 4-bit", ("adamw_torch_4bit", "ao_adamw_4bit")),

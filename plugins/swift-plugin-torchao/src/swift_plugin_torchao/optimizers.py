@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from swift_train.local_shards import on_local_shards
 from swift_train.optimizer_factory import DecayOptimizerFactory, Groups
 from swift_train.optimizer_options import AdamOptions
 from torchao import optim
@@ -15,6 +16,9 @@ class _AdamW(DecayOptimizerFactory[AdamOptions]):
 
     def make(self, groups: Groups, lr: float) -> Any:
         """Return the library's optimizer, with learning rates that are numbers."""
+        return on_local_shards(groups, lambda own: self._make(list(own), lr))
+
+    def _make(self, groups: Groups, lr: float) -> Any:
         options = self.options
         rates = [group["lr"] for group in groups]
         made = _with_plain_rates(self.library)(groups, lr=lr, betas=(options.beta1, options.beta2), eps=options.eps)

@@ -35,8 +35,9 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     from swift_train.template_facts import generation_facts, golden, template_facts
     from transformers import GenerationConfig
 
+    from swift_plugin_transformers.gguf_files import gguf_file, read_gguf
     from swift_plugin_transformers.gguf_tokenizer import eos_token_ids
-    from swift_plugin_transformers.loader import TransformersLoader, gguf_file, read_gguf
+    from swift_plugin_transformers.loader import TransformersLoader
 
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     check_free(out, overwrite=overwrite)

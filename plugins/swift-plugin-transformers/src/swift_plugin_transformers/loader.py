@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +14,20 @@ from swift_train.auto_classes import register
 from swift_train.heads import HIDDEN, accept_logits_to_keep, auto_class, score_modules, size_of_head
 from swift_train.processors import share_template, tokenizer_of
 from swift_train.roles import Loaded, Loading
+from swift_train.rope import apply_rope
 from swift_train.weights import check_weights
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import SwiftError, UsageError
 from swift_plugin_transformers.config_checks import check_eos_token_ids, check_rope_types
 from swift_plugin_transformers.finite import check_finite
+from swift_plugin_transformers.gguf_files import check_all_tensors_loaded, gguf_file, read_gguf
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_plugin_transformers.loading_errors import loading_error
 from swift_plugin_transformers.multimodal import has_processor, multimodal_class
 from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
 
 if TYPE_CHECKING:
-    from gguf import GGUFReader
-
     from swift_core.contract import ModelFamily
 
 log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ class TransformersLoader:
             if not file:
                 processor = prefer_tokenizer_json(processor, folder, common)
             if loading.device == "meta":
-                config = transformers.AutoConfig.from_pretrained(folder, **common, **labels)
+                config = _config(folder, loading, **common, **labels)
                 with torch.device("meta"):
                     model = model_class.from_config(config, dtype=kind, trust_remote_code=loading.trust_remote_code, **attention)
                 return _loaded(model, processor, loading)
@@ -99,6 +98,7 @@ class TransformersLoader:
                 **attention,
                 **arguments,
                 **labels,
+                **({"config": _config(folder, loading, **common, **labels)} if loading.rope else {}),
             )
         except (ImportError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise loading_error(error, folder) from error
@@ -112,6 +112,16 @@ class TransformersLoader:
         if file and "quantization_config" in model.config.to_dict():  # transformers marks it as quantized even if it was dequantized
             model.hf_quantizer.remove_quantization_config(model)
         return _loaded(model.eval(), processor, loading)
+
+
+def _config(folder: Path, loading: Loading, **arguments: Any) -> Any:
+    """Return the checkpoint's configuration, with the position embeddings of the run."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, **arguments)
+    if loading.rope:
+        apply_rope(config, loading.rope)
+    return config
 
 
 def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
@@ -138,67 +148,6 @@ def _without_heads(info: Mapping[str, Any], model: Any, head: str, folder: Path)
     return {**info, **{name: [key for key in info[name] if not of_head(key)] for name in _KEYS}}
 
 
-def gguf_file(checkpoint: Path) -> Path | None:
-    """Return the GGUF file of a checkpoint folder without safetensors, or `checkpoint` if it is a file; None if there is none.
-
-    Raises:
-        UsageError: the folder has more than one.
-    """
-    if checkpoint.is_file():
-        return checkpoint
-    files = sorted(checkpoint.glob("*.gguf"))
-    if not files or any(checkpoint.glob("*.safetensors")):
-        return None
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files)
-        raise UsageError(
-            f"multiple GGUF files: {names}", code="MODEL-014", where=str(checkpoint), hint="Move the one to use into its own folder."
-        )
-    return files[0]
-
-
-def read_gguf(file: Path) -> GGUFReader:
-    """Read metadata and tensor table of a GGUF file.
-
-    Raises:
-        UsageError: it is not a GGUF file, or is truncated.
-    """
-    facts = file.stat()
-    try:
-        return _parsed(file, facts.st_mtime_ns, facts.st_size)
-    except (ValueError, IndexError, KeyError) as error:
-        size = facts.st_size
-        raise UsageError(
-            f"not a GGUF file, or truncated ({size:,} bytes): {error}", code="MODEL-015", where=str(file), hint="Fetch the model again."
-        ) from error
-
-
-@lru_cache(maxsize=1)
-def _parsed(file: Path, _modified: int, _size: int) -> GGUFReader:
-    """Return the reader of a file; parsing takes seconds for a large vocabulary, and a conversion needs it before the model and with it."""
-    import gguf
-
-    return gguf.GGUFReader(file)  # maps every tensor, and fails if one is beyond the end of the file
-
-
-def check_all_tensors_loaded(model: Any, reader: GGUFReader, file: Path) -> None:
-    """Check that the model has as many parameters as its file: transformers' GGUF reader skips tensors that it can't map.
-
-    Raises:
-        UsageError: tensors were skipped, so that the model would differ from what llama.cpp loads.
-    """
-    computed = ("rope_freqs", "rope_factors")  # computed from the config, not parameters
-    stored = sum(int(tensor.n_elements) for tensor in reader.tensors if not tensor.name.startswith(computed))
-    read = sum(parameter.numel() for parameter in model.parameters())
-    if read < stored:
-        biases = [tensor.name for tensor in reader.tensors if tensor.name.endswith(".bias")]
-        shown = f" (the file has biases, such as {biases[0]})" if biases else ""
-        raise UsageError(
-            f"transformers' GGUF reader skips {stored - read:,} of the file's {stored:,} parameters{shown}",
-            code="MODEL-016",
-            where=str(file),
-            hint="Use the model's safetensors, or serve the file with llama.cpp.",
-        )
 
 
 def check_architecture(folder: Path, *, trusted: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_serve.backend_mixins import AdapterRoutes, DevelopmentWeightRoutes
+from swift_serve.base_changes import check_plain_bases
 from swift_serve.engine_flags import arguments
 from swift_serve.roles import Command, Serving
 
@@ -84,6 +85,7 @@ class VllmBackend(AdapterRoutes, DevelopmentWeightRoutes):
         return {**options.speculative_config, **{key: value for key, value in values.items() if value}}
 
     def _lora(self, adapters: Mapping[str, Path]) -> list[str]:
+        check_plain_bases("vLLM", adapters)
         argv = ["--enable-lora"]
         rank = self._options.max_lora_rank or max((adapter_rank(path) for path in adapters.values()), default=0)
         if rank > RANKS[-1]:

@@ -20,7 +20,9 @@ from swift_train.devices import pick_device, pick_dtype
 from swift_train.heads import HIDDEN, SCORE, has_no_head, has_score_head, head_of_run, size_of_head
 from swift_train.onednn_matmul import use_onednn_matmul
 from swift_train.plugin import LOAD
-from swift_train.roles import Loaded, Loading, RemarkingTuner
+from swift_train.roles import Loaded, Loading, RemarkingTuner, TokenTuner
+from swift_train.rope import rope_of
+from swift_train.vocabulary import extend, new_token_ids
 from swift_train.weights import stored_dtype
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, ar
         trust_remote_code=bool(run.options.get("trust_remote_code")),
         arguments={**(quantizer.build().load_arguments(family, dtype) if quantizer else {}), **(arguments or {})},
         head=head,
+        rope=rope_of(run),
     )
     loader = _loader(run, source.format)
     loaded: Loaded = loader.build().load(Path(source.path), family, loading)
@@ -71,6 +74,7 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, ar
         message = f"the loader '{loader.name}' loads only models with the head of a language model"
         raise UsageError(message, code="TRAIN-132", where="loader", hint=hint)
     _decompress(loaded.model)
+    extend(loaded, run.options, [Path(source.path) for source in run.adapters.values()])
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
     if "tuner" in run.parts and getattr(loaded.model, "is_quantized", False):
         _prepare_quantized(loaded.model, quantizer)
@@ -84,6 +88,8 @@ def attach(run: Run, model: Module, tuner: Tuner) -> Module:
         UsageError: the run has more than one adapter, another tuner made it, or it does not belong to this base.
     """
     if not run.adapters:
+        if (tokens := new_token_ids(model)) and isinstance(tuner, TokenTuner):
+            tuner.train_tokens(tokens)
         return tuner.attach(model, family_of(base_of(run)))
     if len(run.adapters) > 1:
         raise UsageError(

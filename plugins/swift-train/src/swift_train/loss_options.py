@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from swift_core.options import Options, option
 
@@ -24,10 +26,10 @@ class LossOptions(Options):
     z_loss: float = option(
         0.0, "Weight of the squared logarithm of the softmax's denominator, which keeps logits small.", ge=0, also=("z_loss_weight",)
     )
-    router_loss: float = option(
+    router_loss: Annotated[float, Field(ge=0)] | Literal["checkpoint"] = option(
         0.0,
-        "Weight of the loss that balances the load of experts, as transformers computes it; not in the reported loss.",
-        ge=0,
+        "Weight of the loss that balances the load of experts, as transformers computes it; checkpoint is the weight in its config.json. "
+        "It is not in the reported loss.",
         also=("router_aux_loss_coef", "moe_aux_loss_coef"),
     )
     neftune_noise_alpha: float = option(

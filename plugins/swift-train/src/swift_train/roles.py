@@ -29,7 +29,8 @@ class Loading:
 
     `device` is "cpu", "cuda", "meta" (shapes only), …; `dtype` "float32", "bfloat16", "float16"; `arguments` come from a load-time
     quantizer; `trust_remote_code` is true where the user has named this very repository and revision as trusted. `head` is the output
-    layer, as in `TaskSpec.head`; a new one is drawn from torch's generator.
+    layer, as in `TaskSpec.head`; a new one is drawn from torch's generator. `rope` is what `swift_train.rope.apply_rope` sets in the
+    configuration.
     """
 
     device: str
@@ -39,6 +40,7 @@ class Loading:
     trust_remote_code: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     head: str = ""
+    rope: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Loader(Protocol):
@@ -96,6 +98,15 @@ class RemarkingTuner(Tuner, Protocol):
 
 
 @runtime_checkable
+class TokenTuner(Tuner, Protocol):
+    """A tuner that freezes the embeddings, but for the rows of tokens that were added for the run."""
+
+    def train_tokens(self, ids: Sequence[int]) -> None:
+        """Train these rows of the embeddings and of the output layer too; called before `attach`."""
+        ...
+
+
+@runtime_checkable
 class ScheduledTuner(Tuner, Protocol):
     """A tuner that changes its adapter during training and must know the number of updates (AdaLoRA). Its runs can't be resumed."""
 
@@ -133,6 +144,15 @@ class OptimizerFactory(Protocol):
 
     def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> TorchOptimizer:
         """An optimizer over the groups."""
+        ...
+
+
+@runtime_checkable
+class ModelOptimizerFactory(Protocol):
+    """Parameter groups and their model, whose names and sizes matter → optimizer."""
+
+    def build_for(self, model: Module, groups: Sequence[Mapping[str, Any]], lr: float) -> TorchOptimizer:
+        """An optimizer over the groups of a model, with its adapters."""
         ...
 
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem, UsageError
+from swift_train.adapters import inner_model
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
     from swift_core.contract import Run
     from swift_train.batches import Micro
 
 _COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # fields of config.json
+_WEIGHT = "router_aux_loss_coef"
 _HINT = "Leave --router-loss out."
 
 
@@ -30,6 +33,21 @@ def router_loss(output: Any) -> Tensor:
             "transformers computes no loss of the router for this architecture", code="TRAIN-166", where="router_loss", hint=_HINT
         )
     return found
+
+
+def weight_of(option: float | str, model: Module) -> float:
+    """Return the weight that the option says: a number, or that of the checkpoint's configuration.
+
+    Raises:
+        UsageError: the configuration has none.
+    """
+    if not isinstance(option, str):
+        return option
+    found = getattr(inner_model(model).config.get_text_config(), _WEIGHT, None)
+    if found is None:
+        hint = "Give the weight as a number: --router-loss 0.01."
+        raise UsageError(f"the checkpoint's configuration has no {_WEIGHT}", code="TRAIN-177", where="router_loss", hint=hint)
+    return float(found)
 
 
 def with_router_loss(total: Tensor, balance: Tensor, micro: Micro, weight: float) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:

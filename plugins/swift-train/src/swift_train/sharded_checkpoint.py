@@ -20,8 +20,9 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from swift_core.contract import SwiftError, UsageError
-from swift_train.ranks import load_rng_states, save_rng_states
-from swift_train.training_state import SAME_MODEL, save_tensors, set_changed
+from swift_train.local_shards import LocalShardOptimizer
+from swift_train.ranks import load_rng_states, rank_and_size, save_rng_states
+from swift_train.training_state import SAME_MODEL, load_optimizer, save_tensors, set_changed
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -52,6 +53,8 @@ def save_sharded(
     if writes:
         save_tensors(folder / facts, {"scale": scale.state(), "settings": settings})
     save_states(folder / _SHARDS, module, optimizer, part=part)
+    if isinstance(optimizer, LocalShardOptimizer):
+        save_tensors(folder / _own_file(), optimizer.state_dict())
 
 
 def load_sharded(
@@ -74,6 +77,8 @@ def load_sharded(
         )
     saved = torch.load(folder / facts, weights_only=True)
     load_states(folder / _SHARDS, module, optimizer, saved["settings"], settings, part=part)
+    if isinstance(optimizer, LocalShardOptimizer):
+        _load_own(folder, optimizer, saved["settings"], settings)
     scale.load(saved["scale"])
     load_rng_states(folder, device)
 
@@ -112,8 +117,24 @@ def load_states(
     except CheckpointException as error:
         raise cause(error) from error
     set_model_state_dict(module, state["weights"], options=_TRAINABLE)
-    set_optimizer_state_dict(module, optimizer, state[f"optimizer{part}"], options=_TRAINABLE)
-    set_changed(optimizer, saved_settings, settings)
+    if not isinstance(optimizer, LocalShardOptimizer):
+        set_optimizer_state_dict(module, optimizer, state[f"optimizer{part}"], options=_TRAINABLE)
+        set_changed(optimizer, saved_settings, settings)
+
+
+def _own_file() -> str:
+    rank, size = rank_and_size()
+    return f"optimizer-{rank}-of-{size}.pt"
+
+
+def _load_own(folder: Path, optimizer: Optimizer, saved: Settings, settings: Settings) -> None:
+    """Restore the state of an optimizer on this process's shards."""
+    file = folder / _own_file()
+    if not file.is_file():
+        message = "the state of this optimizer can't be resharded, and the checkpoint has none for this number of processes"
+        hint = "Resume with the number of processes that wrote it, or start a new run from the checkpoint's model/."
+        raise SwiftError(message, code="TRAIN-212", where=str(folder), hint=hint)
+    load_optimizer(optimizer, torch.load(file, map_location="cpu", weights_only=True), saved, settings)
 
 
 def cause(error: CheckpointException) -> Exception:
@@ -140,7 +161,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _state(module: Module, optimizer: Optimizer, part: str) -> dict[str, Any]:
-    return {
-        "weights": get_model_state_dict(module, options=_TRAINABLE),
-        f"optimizer{part}": get_optimizer_state_dict(module, optimizer, options=_TRAINABLE),
-    }
+    state: dict[str, Any] = {"weights": get_model_state_dict(module, options=_TRAINABLE)}
+    if not isinstance(optimizer, LocalShardOptimizer):
+        state[f"optimizer{part}"] = get_optimizer_state_dict(module, optimizer, options=_TRAINABLE)
+    return state

@@ -15,7 +15,7 @@ from swift_core.contract import UsageError
 from swift_train.embedding_noise import embedding_noise
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
-from swift_train.router_loss import router_loss, with_router_loss
+from swift_train.router_loss import router_loss, weight_of, with_router_loss
 from swift_train.scored_logits import scored_logits
 from swift_train.template_encoder import TemplateEncoder
 from swift_train.token_losses import summed_loss
@@ -220,6 +220,7 @@ class TokenTask(NextToken):
         self.options = options
         self.truncation: str = options.truncation
         self._router_loss: Tensor | None = None  # of the last forward pass, for `loss`
+        self._router_weight = 0.0
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
@@ -229,12 +230,13 @@ class TokenTask(NextToken):
                 return super().forward(model, micro)
             logits, output = scored_logits(model, micro, output_router_logits=True)
             self._router_loss = router_loss(output)
+            self._router_weight = weight_of(self.options.router_loss, model)
             return logits
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the losses of the supervised tokens."""
         total, balance = summed_loss(output, micro.labels, micro.weights, self.options), self._router_loss
-        return total if balance is None else Loss(*with_router_loss(total, balance, micro, self.options.router_loss))
+        return total if balance is None else Loss(*with_router_loss(total, balance, micro, self._router_weight))
 
 
 class SftTask(TokenTask):

@@ -23,9 +23,11 @@ from swift_train.loader_record import loader_record_of
 from swift_train.model_parts import parts_of, with_part_rates
 from swift_train.options import peak_learning_rate
 from swift_train.parameter_groups import mark_embeddings
-from swift_train.roles import ScheduledTuner
+from swift_train.roles import ModelOptimizerFactory, ScheduledTuner
+from swift_train.rope import write_rope
 from swift_train.save_model import versions
 from swift_train.template_facts import generation_facts, golden, template_facts
+from swift_train.vocabulary import PLAIN, SPECIAL
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -83,7 +85,8 @@ class Trainer:
         for name in _COUNTED:
             options.pop(f"task.{name}", None)
         model = {"model": base_of(run).hash, **{f"adapter.{name}": source.hash for name, source in run.adapters.items()}}
-        loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
+        loading: dict[str, Any] = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
+        loading |= {name: run.options[name] for name in (PLAIN, SPECIAL, "rope_scaling", "max_model_len") if run.options.get(name)}
         return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": rows.digest()}
 
     def finish(self, out: Path, figures: Mapping[str, Any], checkpoint: Path | None) -> None:
@@ -108,6 +111,8 @@ class Trainer:
         def describe(partial: Path) -> None:
             self.processor.save_pretrained(partial)
             self.task.write_files(partial, inner_model(self.module))
+            if self.adapter:
+                write_rope(partial, self.run, inner_model(self.module).config)
             write_manifest(partial, self._manifest(figures))
 
         self._write(folder, describe, overwrite=bool(self.run.options.get("overwrite")))
@@ -149,9 +154,11 @@ class Trainer:
         rates: dict[Part, float | None] = {"vit": self.options.vit_lr, "aligner": self.options.aligner_lr}
         parts = parts_of(inner_model(module), family_of(base_of(self.run)))
         groups = with_part_rates(groups, module, parts, rates, self.rate)
-        optimizer: Optimizer = self.run.part("optimizer").build().build(groups, self.rate)
-        self.optimizer = optimizer
-        return optimizer
+        factory = self.run.part("optimizer").build()
+        self.optimizer: Optimizer = (
+            factory.build_for(module, groups, self.rate) if isinstance(factory, ModelOptimizerFactory) else factory.build(groups, self.rate)
+        )
+        return self.optimizer
 
     def _manifest(self, figures: Mapping[str, Any]) -> Manifest:
         run, base = self.run, base_of(self.run)

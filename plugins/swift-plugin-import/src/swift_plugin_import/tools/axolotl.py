@@ -59,6 +59,9 @@ class Axolotl(TableImporter):
             rollouts.arrange(keys, found)
         self._tuner(keys, found)
         self._batches(keys, found)
+        if is_on(keys.get("lisa_n_layers")):
+            found.set("optimizer.name", "lisa", "lisa_n_layers")
+            found.drop("optimizer", keys.take("optimizer"), "LISA is AdamW on some layers at a time")
         shared.optimizer(keys, found, key="optimizer")
         shared.schedule(keys, found, key="lr_scheduler")
         shared.length_of_run(keys, found, epochs="num_epochs")

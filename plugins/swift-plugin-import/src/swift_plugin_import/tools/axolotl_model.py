@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from swift_plugin_import import parallel, shared
 from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.source import Source
@@ -98,11 +100,30 @@ def model(keys: Keys, found: Translation) -> None:
         found.set("model", f"hf:{keys.take('base_model')}@{revision}", "base_model, revision_of_model")
     elif revision is not None:
         found.refuse("revision_of_model", revision, "a folder has no revisions")
+    keys.rename("model_config", "overrides_of_model_config")
+    for name, value in shared.mapping(keys, found, "overrides_of_model_config").items():
+        _override(name, value, found)
     config, values = keys.take("model_quantization_config"), shared.mapping(keys, found, "model_quantization_config_kwargs")
     if config == "Mxfp4Config" and values.get("dequantize"):
         found.drop("model_quantization_config", config, "weights stored in MXFP4 are expanded when they are trained")
     elif config is not None:
         found.refuse("model_quantization_config", config, "weights stored in MXFP4 are expanded when they are trained")
+
+
+def _override(name: str, value: Any, found: Translation) -> None:
+    """Read a field of config.json that is set for a run."""
+    origin = f"overrides_of_model_config.{name}"
+    if name == "output_router_logits":
+        if is_on(value):
+            found.set("router_loss", "checkpoint", origin)
+        else:
+            found.drop(origin, value, "it is the default")
+    elif name == "rope_scaling" and isinstance(value, dict):
+        found.set("rope_scaling", value, origin)
+    elif name == "use_cache":
+        found.drop(origin, value, "a training needs no cache; the checkpoint's own setting is saved")
+    else:
+        found.refuse(origin, value, "the configuration of the checkpoint is used")
 
 
 def tokens(keys: Keys, found: Translation) -> None:
@@ -114,8 +135,15 @@ def tokens(keys: Keys, found: Translation) -> None:
             found.drop(f"special_tokens.{name}", token, "answers are trained through the end-of-turn token of the chat template")
         elif name in ("bos_token", "unk_token"):
             found.drop(f"special_tokens.{name}", token, "the chat template and the tokenizer of the checkpoint are used")
+        elif name in ("additional_special_tokens", "extra_special_tokens"):
+            found.set("new_special_tokens", token, f"special_tokens.{name}")
         else:
             found.refuse(f"special_tokens.{name}", token, "the special tokens of the checkpoint are used")
+    added = keys.take("tokens")
+    if is_on(added):
+        found.set("new_tokens", added, "tokens")
+    elif added is not None:
+        found.drop("tokens", added, "no tokens are added")
     template = keys.take("chat_template")
     if template in (None, "tokenizer_default"):
         if template:
