@@ -7,7 +7,7 @@ the memory of the state, not that of the gradients.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,11 @@ class Blockwise:
     def __init__(self, options: BlockwiseOptions) -> None:
         self.options = options
 
+    def build(self, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        """Return AdamW over all of the groups: without the model, they are no layers."""
+        blocks = {id(weight): None for group in groups for weight in group["params"]}
+        return _BlockwiseAdamW(split_by_decay(groups, lr, self.options.weight_decay), blocks, [], self.options)
+
     def build_for(self, model: Module, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Return the optimizer over the trainable weights of a model.
 
@@ -51,7 +56,7 @@ class Blockwise:
 
 class _BlockwiseAdamW(torch.optim.AdamW):
     def __init__(
-        self, groups: Sequence[dict[str, Any]], blocks: dict[int, int | None], layers: Sequence[int], options: BlockwiseOptions
+        self, groups: Sequence[dict[str, Any]], blocks: Mapping[int, int | None], layers: Sequence[int], options: BlockwiseOptions
     ) -> None:
         super().__init__(groups, betas=(options.beta1, options.beta2), eps=options.eps)
         self._blocks, self._layers, self._options = blocks, layers, options
@@ -62,11 +67,11 @@ class _BlockwiseAdamW(torch.optim.AdamW):
         """Update the blocks whose turn it is; `closure` is not supported."""
         assert closure is None
         turn = self.param_groups[0][_COUNT] // self._options.interval
-        chosen = self.chosen(turn)
+        chosen = self.chosen(turn) if self._layers else set()
         gradients: list[tuple[Tensor, Tensor | None]] = []
         for weight in chain.from_iterable(group["params"] for group in self.param_groups):
             block = self._blocks[id(weight)]
-            if block not in chosen if block is not None else not self._options.others:
+            if block not in chosen if block is not None else self._layers and not self._options.others:
                 gradients.append((weight, weight.grad))
                 weight.grad = None
                 self.state.pop(weight, None)

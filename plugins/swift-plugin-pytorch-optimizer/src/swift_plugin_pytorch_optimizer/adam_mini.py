@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytorch_optimizer as library
 from swift_train.adapters import inner_model
 from swift_train.parameter_groups import split_by_decay
+from torch.nn import Module
 
 if TYPE_CHECKING:
     from swift_train.optimizer_options import AdamOptions
-    from torch.nn import Module
 
 
 class AdamMini:
@@ -23,23 +23,33 @@ class AdamMini:
     def __init__(self, options: AdamOptions) -> None:
         self.options = options
 
+    def build(self, groups: Sequence[dict[str, Any]], lr: float) -> Any:
+        """Return the optimizer over groups whose matrices have one second moment each: without the model, none is known to have heads."""
+        own = [
+            {**group, "params": [weight], "name": ""}
+            for group in split_by_decay(groups, lr, self.options.weight_decay)
+            for weight in group["params"]
+        ]
+        return self._made(Module(), own, lr, num_embeds=1, num_heads=1)
+
     def build_for(self, model: Module, groups: Sequence[dict[str, Any]], lr: float) -> Any:
         """Return the optimizer over the trainable weights of a model."""
-        options, names = self.options, {id(weight): name for name, weight in model.named_parameters()}
+        names = {id(weight): name for name, weight in model.named_parameters()}
         config = inner_model(model).config.get_text_config()
         heads = config.num_attention_heads
         keys = getattr(config, "num_key_value_heads", None) or heads
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
         own = []
-        for group in split_by_decay(groups, lr, options.weight_decay):
+        for group in split_by_decay(groups, lr, self.options.weight_decay):
             for weight in group["params"]:
                 name = names[id(weight)]
                 rows = {"parameter_per_head": head_dim * weight.shape[-1]} if any(block in name for block in _BY_HEAD) else {}
                 own.append({**group, **rows, "params": [weight], "name": name})
-        return _Grouped(
-            model, own, lr=lr, betas=(options.beta1, options.beta2), eps=options.eps, num_embeds=config.hidden_size, num_heads=heads,
-            num_query_groups=keys, foreach=False,
-        )  # fmt: skip
+        return self._made(model, own, lr, num_embeds=config.hidden_size, num_heads=heads, num_query_groups=keys)
+
+    def _made(self, model: Module, groups: list[dict[str, Any]], lr: float, **sizes: Any) -> Any:
+        options = self.options
+        return _Grouped(model, groups, lr=lr, betas=(options.beta1, options.beta2), eps=options.eps, foreach=False, **sizes)
 
 
 _BY_HEAD = ("q_proj.weight", "k_proj.weight", "wq.weight", "wk.weight")  # as in the library

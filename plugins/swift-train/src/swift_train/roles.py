@@ -148,8 +148,8 @@ class OptimizerFactory(Protocol):
 
 
 @runtime_checkable
-class ModelOptimizerFactory(Protocol):
-    """Parameter groups and their model, whose names and sizes matter → optimizer."""
+class ModelOptimizerFactory(OptimizerFactory, Protocol):
+    """An optimizer factory that does better if it has the model too, whose names and sizes tell what a weight is."""
 
     def build_for(self, model: Module, groups: Sequence[Mapping[str, Any]], lr: float) -> TorchOptimizer:
         """An optimizer over the groups of a model, with its adapters."""

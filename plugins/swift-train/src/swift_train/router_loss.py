@@ -50,7 +50,7 @@ def weight_of(option: float | str, model: Module) -> float:
     return float(found)
 
 
-def with_router_loss(total: Tensor, balance: Tensor, micro: Micro, weight: float) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+def with_router_loss(total: Tensor, micro: Micro, balance: Tensor, weight: float) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
     """Return the loss with the gradient of the router's, which counts as much as the supervised tokens do, and its metric."""
     count = (micro.weights > 0).sum()
     added = weight * count * balance

@@ -219,24 +219,22 @@ class TokenTask(NextToken):
     def __init__(self, options: SftOptions | PretrainOptions) -> None:
         self.options = options
         self.truncation: str = options.truncation
-        self._router_loss: Tensor | None = None  # of the last forward pass, for `loss`
-        self._router_weight = 0.0
+        self._balance: tuple[Tensor, float] | None = None  # loss of the routers in the last forward pass, and its weight
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
-        self._router_loss = None
+        self._balance = None
         with embedding_noise(model, micro, self.options.neftune_noise_alpha):
             if not self.options.router_loss or not model.training:
                 return super().forward(model, micro)
             logits, output = scored_logits(model, micro, output_router_logits=True)
-            self._router_loss = router_loss(output)
-            self._router_weight = weight_of(self.options.router_loss, model)
+            self._balance = router_loss(output), weight_of(self.options.router_loss, model)
             return logits
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the losses of the supervised tokens."""
-        total, balance = summed_loss(output, micro.labels, micro.weights, self.options), self._router_loss
-        return total if balance is None else Loss(*with_router_loss(total, balance, micro, self._router_weight))
+        total = summed_loss(output, micro.labels, micro.weights, self.options)
+        return Loss(*with_router_loss(total, micro, *self._balance)) if self._balance else total
 
 
 class SftTask(TokenTask):
