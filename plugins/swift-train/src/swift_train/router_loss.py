@@ -46,7 +46,7 @@ def weight_of(option: float | str, model: Module) -> float:
     found = getattr(inner_model(model).config.get_text_config(), _WEIGHT, None)
     if found is None:
         hint = "Give the weight as a number: --router-loss 0.01."
-        raise UsageError(f"the checkpoint's configuration has no {_WEIGHT}", code="TRAIN-177", where="router_loss", hint=hint)
+        raise UsageError(f"the checkpoint's configuration has no {_WEIGHT}", code="TRAIN-217", where="router_loss", hint=hint)
     return float(found)
 
 
