@@ -148,8 +148,6 @@ def _without_heads(info: Mapping[str, Any], model: Any, head: str, folder: Path)
     return {**info, **{name: [key for key in info[name] if not of_head(key)] for name in _KEYS}}
 
 
-
-
 def check_architecture(folder: Path, *, trusted: bool) -> None:
     """Check that transformers has the checkpoint's architecture, unless its own code is trusted.
 
