@@ -24,9 +24,9 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt $(PLUGINS:%=%/pypr
 quickstart: install  ## fetch a real model, fine-tune it, merge, serve, ask: under eight minutes on two plain cores
 	@$(BIN)/swift run contrib/recipes/quickstart.yaml
 
-test-fast: install  ## lint, and the tests that need no model: under three minutes
+test-fast: install  ## lint, and the tests that are not slow (tests/fast.py): under three minutes
 	@$(MAKE) --no-print-directory lint
-	@$(PYTEST) -m "not model and not slow"
+	@$(PYTEST) --fast
 
 test: install  ## what CI runs: lint and the tests; three processes keep two cores busy
 	@$(MAKE) --no-print-directory lint
@@ -46,8 +46,8 @@ gpu:  ## the checks and measurements for an accelerator, with the torch, transfo
 	@.venv-gpu/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . $(PLUGINS:%=-e %)
 	@.venv-gpu/bin/python -m tests.gpu $(GPU_ARGS)
 
-durations: install  ## the tests of `make test`, and the CPU time of each file and of the slowest tests
-	@$(BIN)/python -m tests.durations -n $(WORKERS) --dist loadfile
+durations: install  ## the tests of `make test`, and the CPU time of each file and of the slowest tests; records which are slow
+	@$(BIN)/python -m tests.durations --record -n $(WORKERS) --dist loadfile
 
 lint: install  ## style, types, layers, generated pages; the types beside all else, those of the templates with the cache of the others
 	@{ $(BIN)/mypy && $(BIN)/python -m tests.template_types; } & types=$$!; \

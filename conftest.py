@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from swift_core.plugins import PLUGIN_GROUP
-from tests import home
+from tests import fast, home
 from tests.lanes import LANES
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ pytest_plugins = ["swift_testing.rig"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The long lanes are named, never run by chance."""
+    """The long lanes are named, never run by chance; the fast set is chosen."""
     parser.addoption("--lane", default="", help="run only the tests of this long lane (mark: full(lane))")
+    parser.addoption("--fast", action="store_true", help="run only the fast set, and fail if a test of it takes long (see tests/fast.py)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
         SESSION.show_to_lane()
     else:
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    if config.getoption("--fast"):
+        config.pluginmanager.register(fast.FastSet())
 
 
 def pytest_collection() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from error_causes import CAUSES
 from error_sites import ROOT, Site, says_something, sites
 
 PAGE = ROOT / "docs/reference/error-codes.md"
@@ -90,13 +91,17 @@ def page(note: str) -> str:
         if rows:
             parts.append(f"\n## {area}: {about}\n\n| code | cause | remedy | raised in |\n|---|---|---|---|\n")
             parts += [
-                f"| `SWIFT-{code}` | {_cell(_of(found, 'causes'))} | {_cell(_of(found, 'hints'))} | {_files(found)} |\n"
+                f"| `SWIFT-{code}` | {_cell(_causes(code, found))} | {_cell(_of(found, 'hints'))} | {_files(found)} |\n"
                 for code, found in rows
             ]
     if gone := retired():
         parts.append(f"{_RETIRED}\nCodes of errors that no longer exist. They are not used again.\n\n| code |\n|---|\n")
         parts += [f"| `SWIFT-{code}` |\n" for code in gone]
     return "".join(parts)
+
+
+def _causes(code: str, found: list[Site]) -> tuple[str, ...]:
+    return (CAUSES[code],) if code in CAUSES else _of(found, "causes")
 
 
 def _of(found: list[Site], name: str) -> tuple[str, ...]:

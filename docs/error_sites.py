@@ -168,20 +168,29 @@ def _values(module: _Module, call: ast.Call, name: str) -> list[ast.expr]:
             if not isinstance(block, list) or node not in block:
                 continue
             for before in reversed(block[: block.index(node)]):
-                found += filter(None, (each.value for each in ast.walk(before) if _assigns(each, name)))
+                found += filter(None, (_assigned(each, name) for each in ast.walk(before) if _assigns(each, name)))
                 if _assigns(before, name):
                     return found
         if isinstance(parent, ast.If | ast.While):
-            found += filter(None, (each.value for each in ast.walk(parent.test) if _assigns(each, name)))
+            found += filter(None, (_assigned(each, name) for each in ast.walk(parent.test) if _assigns(each, name)))
         node = parent
     return found
 
 
 def _assigns(node: ast.AST, name: str) -> TypeGuard[ast.Assign | ast.AnnAssign | ast.NamedExpr]:
-    if not isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) or node.value is None:
-        return False
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+    return isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and _assigned(node, name) is not None
+
+
+def _assigned(node: ast.Assign | ast.AnnAssign | ast.NamedExpr, name: str) -> ast.expr | None:
+    """Return the expression that a name gets, also as one of several: `message, hint = "…", "…"`."""
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        if isinstance(target, ast.Name) and target.id == name:
+            return node.value
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
+            for each, value in zip(target.elts, node.value.elts, strict=True):
+                if isinstance(each, ast.Name) and each.id == name:
+                    return value
+    return None
 
 
 def _hole(node: ast.expr) -> str:

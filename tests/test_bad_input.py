@@ -77,7 +77,7 @@ def test_all_problems_come_at_once(project):
     ("given", "says"),
     [
         ({"--model": "./nowhere"}, ["--model: there is no file or folder './nowhere'"]),
-        ({"--model": "zz:org/name"}, ["no hub answers 'zz:'", "Known: file, hf, ms, pypi."]),
+        ({"--model": "zz:org/name"}, ["no installed hub has the scheme 'zz:'", "Known: file, hf, ms, pypi."]),
         ({"--hub": "zz"}, ["--hub: there is no hub 'zz'", "Known: file, hf, ms, pypi."]),
         ({"--model": ""}, ["model: is required"]),
         ({"--dataset": "nowhere.jsonl"}, ["nowhere.jsonl"]),

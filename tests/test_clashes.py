@@ -82,7 +82,7 @@ def test_plugins_shows_every_clash(strangers, swift, distribution):
     assert not records["swift-plugin-fsdp"]["clashes"]
     outcome = swift("dance")
     assert outcome.code == 2
-    assert "Say which one: swift swift-plugin-dance/dance or swift swift-plugin-waltz/dance." in outcome.err
+    assert "Select one: swift swift-plugin-dance/dance or swift swift-plugin-waltz/dance." in outcome.err
     assert swift("swift-plugin-waltz/dance").out == "swift_plugin_waltz\n"
     assert "Chat with a checkpoint" in swift("chat", "--help").out
 
@@ -103,7 +103,7 @@ def test_a_broken_command_is_named_and_nothing_else_is_disturbed(case, swift, di
     assert "From swift-plugin-dance" in swift("--help").out
     outcome = swift("dance", "--now")
     assert outcome.code == 2
-    assert "the command 'dance' of swift-plugin-dance 1.0 does not work: " in outcome.err
+    assert "the command 'dance' of swift-plugin-dance 1.0 can't be loaded: " in outcome.err
     assert reason in outcome.err
     assert place in outcome.err
     distribution("swift-plugin-loud", "print('Welcome!')\n" + COMMAND, group="swift.commands", target="swift_plugin_loud:command")
@@ -135,4 +135,4 @@ def test_a_local_file_has_commands_too(swift):
     (swift.folder / "mine.py").write_text("x = 1\n1 / 0\n")
     outcome = swift("--plugin", "mine.py", "dance")
     assert outcome.code == 2
-    assert "mine.py: the plugin does not work: ZeroDivisionError: division by zero, line 2" in outcome.err
+    assert "mine.py: the plugin can't be loaded: ZeroDivisionError: division by zero, line 2" in outcome.err

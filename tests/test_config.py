@@ -42,10 +42,10 @@ def test_a_name_becomes_a_mapping_when_an_option_is_set():
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [
-        ("a: 1\na: 2\n", "f.yaml:2", "'a' stands here twice"),
+        ("a: 1\na: 2\n", "f.yaml:2", "'a' is a duplicate key"),
         ("a: [1\nb: 2\n", "f.yaml:2", "not valid YAML"),
         ("- 1\n", "f.yaml:1", "must be a mapping"),
-        ("a: {b: 1, b: 2}\n", "f.yaml:1", "'a.b' stands here twice"),
+        ("a: {b: 1, b: 2}\n", "f.yaml:1", "'a.b' is a duplicate key"),
         ("a: !!python/object:os.system x\n", "f.yaml:1", "not valid YAML"),
     ],
 )

@@ -18,6 +18,7 @@ from swift_core.runs.execution import error_of
 sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
 import error_codes
 import error_sites
+from error_causes import CAUSES
 
 
 def test_a_code_is_shown_after_the_message_and_before_the_hint():
@@ -45,23 +46,35 @@ def test_an_error_of_a_worker_keeps_its_code(tmp_path):
     assert str(error_of(event)) == "row 3: no such row [SWIFT-DATA-012]\n  Count again."
 
 
-def test_every_error_of_the_sources_has_a_code():
+@pytest.fixture(scope="module")
+def codes() -> dict[str, list[error_sites.Site]]:
+    """All codes, with the calls that name them; the sources are parsed once."""
+    return error_codes.registered()
+
+
+def test_every_error_of_the_sources_has_a_code(codes):
     assert not error_codes.missing(), "python docs/assign_codes.py gives them codes"
 
 
-def test_a_code_means_one_error():
-    for code, found in error_codes.registered().items():
+def test_a_code_means_one_error(codes):
+    for code, found in codes.items():
         messages = {site.messages for site in found if error_sites.says_something(site.messages)}
         assert len(messages) <= 1, f"{code} has several messages: {', '.join(site.file for site in found)}"
         assert code.partition("-")[0] in error_codes.AREAS
 
 
-def test_no_retired_code_is_used_again():
+def test_every_code_has_a_cause_in_words(codes):
+    assert set(CAUSES) <= set(codes)
+    spoken = {code for code, found in codes.items() if any(error_sites.says_something(site.messages) for site in found)}
+    assert not set(codes) - spoken - set(CAUSES), "their messages come from elsewhere: docs/error_causes.py says the causes"
+
+
+def test_no_retired_code_is_used_again(codes):
     page = error_codes.PAGE.read_text(encoding="utf-8")
     gone = set(re.findall(r"`SWIFT-([A-Z]+-\d{3})`", page.partition("\n## Retired\n")[2]))
-    assert not gone & set(error_codes.registered())
+    assert not gone & set(codes)
     listed = re.findall(r"^\| `SWIFT-([A-Z]+-\d{3})` \|", page, flags=re.MULTILINE)
-    assert set(listed) == set(error_codes.registered()) | gone
+    assert set(listed) == set(codes) | gone
     assert len(set(listed)) == len(listed)
 
 

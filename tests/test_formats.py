@@ -96,7 +96,7 @@ def test_what_nothing_converts_is_refused_by_name(tmp_path, converted):
     (tmp_path / "openvino_model.bin").write_text("weights")
     with pytest.raises(UsageError, check=coded("CKPT-028"), match=r"one reads safetensors checkpoints, and 'file:.*' is openvino") as error:
         source(tmp_path, reads=(SAFETENSORS,), reader="one")
-    assert error.value.hint == "These read it: other."
+    assert error.value.hint == "These can read it: other."
     assert converted == []
 
 

@@ -105,9 +105,9 @@ BAD = {
     "missing": ("my_plugi.py", "", "--plugin: there is no file 'my_plugi.py' [SWIFT-PLUGIN-018]\n  Did you mean 'my_plugin.py'?"),
     "no Python file": ("my-plugin.txt", POEMS, "'my-plugin.txt' can't be imported as a Python module"),
     "a colon": ("a:b/bad.py", POEMS, "bad.py' contains ':'"),
-    "fails": ("bad.py", "x = 1\n1 / 0", "bad.py: the plugin does not work: ZeroDivisionError: division by zero, line 2"),
-    "syntax": ("bad.py", "def (", "the plugin does not work: SyntaxError: invalid syntax (bad.py, line 1)"),
-    "no hooks": ("bad.py", "x = 1", "the plugin does not work: it answers no hook; mark its functions with @hookimpl"),
+    "fails": ("bad.py", "x = 1\n1 / 0", "bad.py: the plugin can't be loaded: ZeroDivisionError: division by zero, line 2"),
+    "syntax": ("bad.py", "def (", "the plugin can't be loaded: SyntaxError: invalid syntax (bad.py, line 1)"),
+    "no hooks": ("bad.py", "x = 1", "the plugin can't be loaded: it answers no hook; mark its functions with @hookimpl"),
     "the name of a module": ("sub/json.py", POEMS, "another module is named 'json': rename the file"),
     "the name of a plugin": ("peft.py", POEMS, "the plugin name 'peft' is taken by swift-plugin-peft"),
     "isolated": (

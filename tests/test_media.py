@@ -182,7 +182,7 @@ def test_media_of_preferences_and_prompts(folder):
         ("link.png", "'link.png' is a symbolic link that leads out of"),
         ("s3://bucket/a.png", "unsupported URL scheme: 's3://bucket/a.png'"),
         ("file://elsewhere/a.png", "a file on another machine"),
-        ("data:image/png,abc", "must hold base64"),
+        ("data:image/png,abc", "must contain base64"),
         ("data:image/png;base64,a", "can't be decoded"),
         ("data:image/png;base64,bm8=", "is not an image"),
         (3, "must name an image, not a number"),

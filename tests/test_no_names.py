@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,8 +66,8 @@ def found() -> dict[str, set[str]]:
     assert {"sft", "serve", "lora", "ddp", "adamw", "transformers", "swift-serve", "safetensors", "quantize"} <= ours
     for path in CORE.rglob("*.py"):
         for line, text in constants(path):
-            if text in ours:
-                found.setdefault(text, set()).add(f"{path.relative_to(CORE)}:{line}")
+            for name in {text, *re.findall(r"\bswift ([a-z][a-z-]*)", text)} & ours:
+                found.setdefault(name, set()).add(f"{path.relative_to(CORE)}:{line}")
     return found
 
 

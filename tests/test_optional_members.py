@@ -17,8 +17,7 @@ from swift_train import roles as train_roles, strategy, tasks
 from swift_core.contract import roles, specs, verb
 
 ROOT = Path(__file__).parent.parent
-LIBRARIES = [path / "src" for path in sorted((ROOT / "plugins").iterdir()) if not path.name.startswith("swift-plugin-")]
-SOURCES = [ROOT / "swift_core", *LIBRARIES]
+SOURCES = [ROOT / "swift_core", *sorted((ROOT / "plugins").glob("*/src")), *sorted((ROOT / "contrib").glob("*/src"))]
 ROLES: list[ModuleType] = [roles, train_roles, convert_roles, tasks]
 # variables that hold what a plugin has built or answered
 BUILT = {

@@ -226,7 +226,7 @@ def test_a_read_only_cache_costs_time_and_no_run(project, tmp_path):
         (errno.EROFS, NotWritable, "read-only"),
         (errno.ENAMETOOLONG, NotWritable, "too long"),
         (errno.ENOTDIR, NotWritable, "a file, not a folder"),
-        (errno.EIO, NotWritable, "the disk fails"),
+        (errno.EIO, NotWritable, "the disk failed"),
         (errno.EDQUOT, DiskFull, "quota"),
         (errno.ENOSPC, DiskFull, "the disk is full"),
         (errno.EMFILE, SwiftError, "too many files are open"),

@@ -101,7 +101,7 @@ def test_a_deleted_output_is_reported_with_the_last_checkpoint_of_its_run(traine
     shutil.rmtree(tmp_path / "copy/output")
     outcome = elsewhere("merge", "copy", "--dry-run")
     assert outcome.code == 2
-    assert "what the run 'copy' made is gone" in outcome.err
+    assert "the output of the run 'copy' no longer exists" in outcome.err
     assert "copy/checkpoints/step-000001/model" in outcome.err
 
 

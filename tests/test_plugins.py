@@ -32,7 +32,7 @@ BROKEN = {
     ),
     "unknown argument": ("from swift_core import hookimpl\n@hookimpl\ndef swift_check(run, mood): return []", "mood"),
     "another API version": ('SWIFT_API = ">=99"\n' + GOOD, "requires plugin API >=99, and this swift-core has 2.0"),
-    "API version that is none": ('SWIFT_API = "latest"\n' + GOOD, "no version specifier"),
+    "API version that is none": ('SWIFT_API = "latest"\n' + GOOD, "not a valid version specifier"),
     "no hooks": ("x = 1", "answers no hook"),
     "hook raises": (
         "from swift_core import hookimpl\n@hookimpl\ndef swift_tuners(): raise ValueError('oops')",

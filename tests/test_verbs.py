@@ -131,7 +131,7 @@ def test_a_local_file_that_is_broken_is_named(swift):
     (swift.folder / "mine.py").write_text("from swift_core import hookimpl\n1 / 0\n")
     outcome = swift("--plugin", "mine.py", "polish")
     assert outcome.code == 2
-    assert "mine.py: the plugin does not work: ZeroDivisionError: division by zero, line 2" in outcome.err
+    assert "mine.py: the plugin can't be loaded: ZeroDivisionError: division by zero, line 2" in outcome.err
 
 
 def test_verbs_and_their_options_are_completed(swift, offer):

@@ -59,12 +59,14 @@ class Fetcher:
         try:
             base = asked.source(named, where)
         except SwiftError as error:
-            message = f"the base that the adapter '{text}' was trained on, {named}, can't be had: {error.message}"
-            hint = f"Name where it is now: --model BASE --adapter {text}"
+            message = f"the base that the adapter '{text}' was trained on, {named}, can't be found: {error.message}"
+            hint = f"Give its present location: --model BASE --adapter {text}"
             kind = UsageError if isinstance(error, UsageError) else SwiftError
             raise kind(message, where=where, hint=hint) from error
         if Checkpoint.at(base.path).spec.adapter:
-            raise UsageError("an adapter on an adapter", code="CKPT-024", where=where, hint="Merge the first one: swift merge.")
+            raise UsageError(
+                "an adapter can't be applied to an adapter", code="CKPT-024", where=where, hint="Merge the first one into its base."
+            )
         return base, {"adapter": source}
 
     def source(self, text: str, where: str) -> Source:
@@ -123,15 +125,15 @@ class Fetcher:
         hubs = [entry for entry in self.registry.entries(HubSpec) if reference.scheme in entry.spec.schemes]
         if len(hubs) > 1 and not hubs[0].first_party:
             owners = " and ".join(entry.plugin.distribution for entry in hubs)
-            hint = f"SWIFT_BLOCK_PLUGINS={hubs[-1].plugin.name} leaves one of them out."
-            raise UsageError(f"two hubs answer '{reference.scheme}:': {owners}", code="CKPT-026", where=where, hint=hint)
+            hint = f"SWIFT_BLOCK_PLUGINS={hubs[-1].plugin.name} disables one of them."
+            raise UsageError(f"two hubs have the scheme '{reference.scheme}:': {owners}", code="CKPT-026", where=where, hint=hint)
         if hubs:
             return self.registry.choose("hub", hubs[0].spec.name, origin=hubs[0].plugin.name, where=where)
         schemes = ", ".join(sorted(scheme for spec in self.registry.all(HubSpec) for scheme in spec.schemes))
         hint = f"Known: {schemes}." if schemes else f"pip install {' '.join(sorted(set(catalogue().get('hub', {}).values())))}"
         if reference.scheme in ("http", "https"):
-            hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {schemes}."
-        raise UsageError(f"no hub answers '{reference.scheme}:'", code="CKPT-027", where=where, hint=hint)
+            hint = f"A running server is given as --url, by verbs that have it. Checkpoints come from hubs: {schemes}."
+        raise UsageError(f"no installed hub has the scheme '{reference.scheme}:'", code="CKPT-027", where=where, hint=hint)
 
     def _converted(self, source: Checkpoint, reference: Reference) -> Checkpoint:
         """Return the checkpoint converted, once, by a worker, and kept in the cache; or as it is if no loader converts its format."""
@@ -161,7 +163,7 @@ class Fetcher:
             f"{self.reader} reads {' and '.join(self.reads)} checkpoints, and '{reference}' is {kind}",
             code="CKPT-028",
             where=where,
-            hint=f"These read it: {', '.join(others)}." if others else "Name it in another format.",
+            hint=f"These can read it: {', '.join(others)}." if others else "Give the model in another format.",
         )
 
     def _tell(self, text: str) -> None:
@@ -207,7 +209,7 @@ class Fetcher:
                     f"'{name}' has no revision",
                     code="CKPT-029",
                     where="trust_remote_code",
-                    hint="Name the commit that you have read: org/name@revision.",
+                    hint="Give the commit that you have reviewed: org/name@revision.",
                 )
         if not family or not self.registry.entry(ModelFamily, family, origin=plugin).spec.remote_code or self.trusts(reference):
             return
@@ -216,7 +218,7 @@ class Fetcher:
             f"'{reference}' is of the family {family}, which runs code from its own repository, and that is refused",
             code="CKPT-030",
             where=where,
-            hint=f"Read its code at one revision; if you trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
+            hint=f"Review its code at one revision; to trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
         )
 
 
@@ -226,10 +228,10 @@ def _made_by_run(folder: Path, where: str) -> Path:
     if made and made.exists():
         return made
     kept = sorted(folder.glob("checkpoints/step-*/model"), key=lambda path: (len(path.parent.name), path.parent.name))
-    hint = f"Its last checkpoint is {kept[-1]}" if kept else "Did it end? Its log.txt tells how."
+    hint = f"Its last checkpoint is {kept[-1]}" if kept else "See its log.txt."
     if made:
-        raise UsageError(f"what the run '{folder}' made is gone: {made}", code="CKPT-031", where=where, hint=hint)
-    raise UsageError(f"the run '{folder}' made no checkpoint", code="CKPT-032", where=where, hint=hint)
+        raise UsageError(f"the output of the run '{folder}' no longer exists: {made}", code="CKPT-031", where=where, hint=hint)
+    raise UsageError(f"the run '{folder}' wrote no checkpoint", code="CKPT-032", where=where, hint=hint)
 
 
 def _check_path(text: str, where: str) -> None:
@@ -267,7 +269,7 @@ def _base_of(adapter: Checkpoint, where: str) -> str:
     base = adapter.base
     if not base:
         raise UsageError(
-            "the adapter does not say what it was trained on",
+            "the adapter does not name its base model",
             code="CKPT-034",
             where=where,
             hint="Name the base: --model BASE --adapter FOLDER.",

@@ -53,7 +53,7 @@ class Swift(click.Group):
             renamed, rest = verb.rewrite.load()(rest)
             name = renamed or name
         if (command := self.get_command(ctx, name)) is None:
-            raise _unknown(name)
+            raise _unknown(name, rest)
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -83,9 +83,14 @@ def _verb(name: str) -> VerbSpec | None:
     return find_verb(spelled)
 
 
-def _unknown(name: str) -> UsageError:
-    from swift_core.plugins import registry, verb_names
+def _unknown(name: str, words: Sequence[str]) -> UsageError:
+    """Return the error of an unknown command: a plugin's, if it knows a line of another program that begins so."""
+    from swift_core.plugins import entry_points, registry, verb_names
 
+    for point in entry_points("swift.foreign_commands"):
+        answer = point.load()(name, words)
+        if isinstance(answer, UsageError):
+            return answer
     return verb_names.unknown("command", name, {word for line in listing.lines() for word in (line.name, *line.also)}, registry())
 
 
@@ -98,9 +103,9 @@ def _unknown(name: str) -> UsageError:
     is_eager=True,
     expose_value=False,
     callback=lambda _ctx, _param, files: local.use_local_plugins(files, where="--plugin"),
-    help="Load this file as a plugin too, for a quick try; repeatable.",
+    help="Load this Python file as a plugin; repeatable.",
 )
-@click.option("--trace", is_flag=True, help="Write each import and each hook call of a plugin to stderr, with its time.")
+@click.option("--trace", is_flag=True, help="Write each plugin import and hook call to stderr, with its duration.")
 @click.pass_context
 def cli(ctx: click.Context, trace: bool) -> None:
     """From a language model to a solved problem: fetch, fine-tune, merge, serve, ask; every part a plugin."""
@@ -154,7 +159,7 @@ def invoke(argv: Sequence[str]) -> int:
                 raise
             place = str(error.filename)
             translated = SwiftError(
-                f"the system says: {error.strerror}", code="CLI-002", where=place, hint="SWIFT_DEBUG=1 shows what was being done."
+                f"operating system error: {error.strerror}", code="CLI-002", where=place, hint="Set SWIFT_DEBUG=1 to see the traceback."
             )
         return _failed(translated, argv)
 

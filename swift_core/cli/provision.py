@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from swift_core.runs import Resolved
 
 OPTIONS = (
-    click.Option(["--yes"], is_flag=True, help="Create the environment of an absent engine without asking."),
-    click.Option(["--no-provision"], is_flag=True, help="If an engine is absent, print what is missing as JSON, and exit with 2."),
+    click.Option(["--yes"], is_flag=True, help="Create the environment of a missing engine without asking."),
+    click.Option(["--no-provision"], is_flag=True, help="If an engine is missing, print what it needs as JSON, and exit with 2."),
 )
 
 

@@ -60,7 +60,7 @@ class FlagsCommand(click.Command):
 
             first = args[0] if self.positional and args and not args[0].startswith("-") else ""
             hint = advice.extra_argument(rest[0], ctx.command_path, first, verb=self.verb, known=known, registry=registry())
-            raise UsageError(f"'{rest[0]}' belongs to no option", code="CLI-005", hint=hint)
+            raise UsageError(f"'{rest[0]}' does not belong to an option", code="CLI-005", hint=hint)
         if not ctx.params.get("json"):
             for text in dict.fromkeys(known.notes):
                 note(text)
@@ -97,7 +97,7 @@ class FlagsCommand(click.Command):
             from swift_core.options import advice
 
             command = f"swift {self.verb.name}"
-            problem = f"two models are named: '{first}', and '{named[-1]}' by the option --model"
+            problem = f"two models are given: '{first}', and '{named[-1]}' by --model"
             raise UsageError(problem, code="CLI-006", where="model", hint=advice.two_models(first, named[-1], command, known.flags))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -116,7 +116,7 @@ class FlagsCommand(click.Command):
     def common(self) -> list[click.Parameter]:
         """Return the options of the command itself."""
         return [
-            click.Option(["--config"], metavar="FILE.yaml", help="Options from a YAML file; flags win over it.", expose_value=False),
+            click.Option(["--config"], metavar="FILE.yaml", help="Options from a YAML file; flags override it.", expose_value=False),
             click.Option(["--json"], is_flag=True, help="Print the result as JSON, and nothing else."),
         ]
 
@@ -156,7 +156,7 @@ class VerbCommand(FlagsCommand):
         return [
             *super().common(),
             *(OPTIONS if any(flag.path == "envs" for flag in self._flags.values()) else ()),
-            click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
+            click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything and print the run, without starting it."),
         ]
 
     def _call(self, **values: Any) -> int:

@@ -41,7 +41,7 @@ def parse_reference(text: str, *, hub: str = "", where: str = "model") -> Refere
     if text.startswith((".", "/", "~")) or os.sep in text.rstrip(os.sep).replace("/", "", 1) or text.endswith(os.sep):
         raise UsageError(f"there is no file or folder '{text}'", code="HUB-038", where=where, hint="Check the path.")
     if not hub:
-        hint = "Install a hub (swift plugins lists them), or write its name in front: hf:org/name."
+        hint = "Install a hub (swift plugins lists them), or prefix the reference with a hub: hf:org/name."
         raise UsageError(f"there is no file or folder '{text}', and no default hub", code="HUB-040", where=where, hint=hint)
     return _split(hub, text, where)
 
@@ -51,5 +51,5 @@ def _split(scheme: str, rest: str, where: str) -> Reference:
         return Reference("file", str(Path(rest).expanduser()))
     name, separator, revision = (*re.split("(==|@)", rest, maxsplit=1), "@", "")[:3]
     if not name.strip("/"):
-        raise UsageError(f"'{scheme}:{rest}' names nothing", code="HUB-039", where=where, hint=f"Write {scheme}:name.")
+        raise UsageError(f"'{scheme}:{rest}' has no name", code="HUB-039", where=where, hint=f"Write {scheme}:name.")
     return Reference(scheme, name, revision, separator)

@@ -8,7 +8,7 @@ from swift_core.options.model import Names, Options, Several, option
 class HubOptions(Options):
     """Options of every verb: default hub, offline mode."""
 
-    hub: str = option("", "Hub of a bare org/name, such as ms; default: the one declared by an installed plugin.")
+    hub: str = option("", "Hub of references without a prefix, such as ms; default: the one that an installed plugin declares.")
     offline: bool = option(False, "Use only files that are already on this machine.")
 
 

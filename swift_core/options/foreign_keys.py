@@ -58,7 +58,7 @@ def _replace(settings: Settings, old: str, new: Mapping[str, Any], notes: list[s
     place = settings.lines.get(old, "")
     for path, value in new.items():
         if settings.given(path) is not None:
-            raise UsageError(f"'{old}' and '{path}' are one option", code="OPTION-011", where=place or old, hint="Keep one of them.")
+            raise UsageError(f"'{old}' and '{path}' are the same option", code="OPTION-011", where=place or old, hint="Keep one of them.")
         settings.set(path, value)
         settings.flags.discard(path)
         moved = [(line, at) for line, at in settings.lines.items() if line == old or line.startswith(f"{old}.")]

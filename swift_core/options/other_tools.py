@@ -50,13 +50,13 @@ def expand(argv: Sequence[str], verb: VerbSpec, known: Registry, notes: list[str
 
 
 def refuse(verb: VerbSpec, name: str, value: object, where: str) -> None:
-    """Refuse a value of another tool that is not possible here (`VerbSpec.unsupported`: "tuner_type=reft"), with the reason.
+    """Refuse a value of another tool that is not supported (`VerbSpec.unsupported`: "tuner_type=reft"), with the reason.
 
     Raises:
         UsageError: the value is one of those.
     """
     if reason := verb.unsupported.get(f"{name.replace('-', '_')}={text_of(value)}"):
-        raise UsageError(f"{name} {value} is not possible here", code="OPTION-015", where=where, hint=reason)
+        raise UsageError(f"{name} {value} is not supported", code="OPTION-015", where=where, hint=reason)
 
 
 def set_by(verb: VerbSpec, part: str, name: str, flag: FlagFor, value: object) -> dict[str, Any]:

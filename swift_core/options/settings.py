@@ -58,7 +58,7 @@ def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:
         for key, value in node.value:
             place = f"{name}:{key.start_mark.line + 1}"
             if key.value in seen:
-                raise UsageError(f"'{prefix}{key.value}' stands here twice", code="OPTION-010", where=place, hint="Keep one of them.")
+                raise UsageError(f"'{prefix}{key.value}' is a duplicate key", code="OPTION-010", where=place, hint="Keep one of them.")
             seen.add(key.value)
             yield f"{prefix}{key.value}", place
             yield from _lines(value, f"{prefix}{key.value}.", name)

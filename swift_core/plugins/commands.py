@@ -62,7 +62,7 @@ class Offer:
     def _broken(self, reason: str) -> UsageError:
         home = f"{self.point.distribution} {self.point.version}".strip()
         return UsageError(
-            f"the command '{self.name}' of {home} does not work: {reason}", code="PLUGIN-005", hint="SWIFT_DEBUG=1 shows the traceback."
+            f"the command '{self.name}' of {home} can't be loaded: {reason}", code="PLUGIN-005", hint="SWIFT_DEBUG=1 shows the traceback."
         )
 
 
@@ -103,7 +103,7 @@ def _local() -> Sequence[Point]:
         except BaseException as error:
             reason = f"{type(error).__name__}: {error}{local.line_of(error, path)}"
             raise UsageError(
-                f"the plugin does not work: {reason}", code="PLUGIN-007", where=str(path), hint="SWIFT_DEBUG=1 shows the traceback."
+                f"the plugin can't be loaded: {reason}", code="PLUGIN-007", where=str(path), hint="SWIFT_DEBUG=1 shows the traceback."
             ) from error
         home, version = local.distribution(path), local.version(path)
         points += [Point(GROUP, name, str(target), home, version) for name, target in named.items()]
@@ -121,7 +121,7 @@ def _guarded(command: click.Command, offer: Offer) -> click.Command:
                 raise
             except Exception as error:
                 said = f"{type(error).__name__}: {error}{failure_site_of(error, offer.point.value)}"
-                hint = f"This is a fault of {offer.point.distribution}; SWIFT_DEBUG=1 shows the traceback."
+                hint = f"This is a bug in {offer.point.distribution}; SWIFT_DEBUG=1 shows the traceback."
                 raise SwiftError(f"the command '{offer.name}' failed: {said}", code="PLUGIN-008", hint=hint) from error
 
         return call

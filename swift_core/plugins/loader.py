@@ -120,7 +120,7 @@ class Plugins:
         plugin.trace = plugin.trace or traceback.format_exc()
         if plugin.local:
             raise BrokenPlugin(
-                f"the plugin does not work: {reason}", code="PLUGIN-007", where=plugin.target, hint="SWIFT_DEBUG=1 shows the traceback."
+                f"the plugin can't be loaded: {reason}", code="PLUGIN-007", where=plugin.target, hint="SWIFT_DEBUG=1 shows the traceback."
             )
         if os.environ.get("SWIFT_STRICT_PLUGINS") == "1":
             raise BrokenPlugin(
@@ -187,7 +187,7 @@ def _check_version(module: ModuleType) -> None:
     try:
         fits = SpecifierSet(specifier).contains(hookspecs.API_VERSION)
     except InvalidSpecifier:
-        raise UsageError(f"its SWIFT_API is no version specifier: {specifier!r}", code="PLUGIN-014") from None
+        raise UsageError(f"its SWIFT_API is not a valid version specifier: {specifier!r}", code="PLUGIN-014") from None
     if not fits:
         raise UsageError(
             f"it requires plugin API {specifier}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older",

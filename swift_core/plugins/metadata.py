@@ -19,7 +19,8 @@ from typing import Any
 from swift_core.system import paths
 
 VERBS = "swift.verbs"
-GROUPS = ("swift.plugins", VERBS, "swift.commands", "swift.commands.plugins", "swift.alone")
+FOREIGN = "swift.foreign_commands"  # functions that answer command lines of other programs
+GROUPS = ("swift.plugins", VERBS, "swift.commands", "swift.commands.plugins", "swift.alone", FOREIGN)
 _SETTLED = 2.0  # seconds: a folder that changed just now may be in the middle of an installation, so it is not kept
 
 
@@ -57,7 +58,7 @@ def blocked() -> set[str]:
 
 def entry_points(group: str) -> list[Point]:
     """Those of one of our groups, in the order of `sys.path`; of two distributions with one name the first counts, as for imports."""
-    file = paths.cache_dir("entry-points-3.json")
+    file = paths.cache_dir("entry-points-4.json")
     known, fresh = _read(file), {}
     points: list[Point] = []
     owners: dict[str, str] = {}  # distribution → the folder that has it
@@ -112,7 +113,7 @@ def _scan(folder: str) -> tuple[list[Point], bool]:
 
 def _described(point: Point) -> Point:
     """Return the point with its summary."""
-    if point.group == GROUPS[0]:
+    if point.group in (GROUPS[0], FOREIGN):
         return point
     from swift_core.plugins import summaries
 

@@ -123,7 +123,7 @@ class Registry:
                 f"two plugins offer the {kind} '{name}': {owners}",
                 code="PLUGIN-021",
                 where=where or kind,
-                hint=f"Say which one: {words} (in YAML also from: {matches[0].plugin.label}).",
+                hint=f"Select one: {words} (in YAML also from: {matches[0].plugin.label}).",
             )
         raise self._unknown(kind, name.rpartition("/")[2], origin or name.rpartition("/")[0], where or kind)
 
@@ -167,7 +167,7 @@ def choice_fields(entry: Entry[Spec], options: dict[str, Any]) -> dict[str, Any]
                 f"the {spec.kind} '{spec.name}' has no options",
                 code="PLUGIN-024",
                 where=f"{spec.kind}.{next(iter(options))}",
-                hint="Leave it out.",
+                hint="Omit it.",
             )
         values: dict[str, Any] = {}
     else:

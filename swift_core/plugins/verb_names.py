@@ -72,7 +72,7 @@ def clash(kind: str, name: str, owners: Iterable[tuple[str, str]]) -> UsageError
     homes, labels = zip(*sorted(owners), strict=True)
     words = " or ".join(f"swift {label}/{name}" for label in labels)
     return UsageError(
-        f"two plugins offer the {kind} '{name}': {' and '.join(homes)}", code="PLUGIN-026", where="", hint=f"Say which one: {words}."
+        f"two plugins offer the {kind} '{name}': {' and '.join(homes)}", code="PLUGIN-026", where="", hint=f"Select one: {words}."
     )
 
 
@@ -86,11 +86,11 @@ def unknown(kind: str, name: str, names: Iterable[str], known: Registry, *, wher
             if plugin and plugin.failure:
                 return broken(kind, bare, plugin, where)
             if plugin is None and point.distribution in known.plugins.left_out.values():
-                hint = "SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS leaves it out."
+                hint = "SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS excludes it."
                 return UsageError(f"the {kind} '{bare}' comes with {home}, which is not loaded", code="PLUGIN-027", where=where, hint=hint)
             if plugin:
                 message = f"the {kind} '{bare}' is an entry point of {home}, but its hooks do not offer it"
-                return UsageError(message, code="PLUGIN-028", where=where, hint=f"This is a fault of {point.distribution}.")
+                return UsageError(message, code="PLUGIN-028", where=where, hint=f"This is a bug in {point.distribution}.")
     names, installed = sorted(names), {point.distribution for group in GROUPS for point in entry_points(group)}
     homes = [catalogue()[part][bare] for part in ("verb", "task", "command") if bare in catalogue().get(part, {})]
     hint = pip_line(bare) if homes and homes[0] not in installed else suggestion(name, names)

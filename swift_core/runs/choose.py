@@ -105,7 +105,7 @@ def job_of(verb: VerbSpec, parts: Mapping[str, Choice], known: Registry) -> str:
     part = verb.job_from[-1].partition(".")[0]
     name = parts[part].name if part in parts else ""
     raise UsageError(
-        f"the {part} '{name}' does not support {verb.name}", code="RUN-007", where=part, hint=f"Leave out --{part} to use the default."
+        f"the {part} '{name}' does not support {verb.name}", code="RUN-007", where=part, hint=f"Omit --{part} to use the default."
     )
 
 

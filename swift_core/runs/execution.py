@@ -235,5 +235,5 @@ def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:
         f"{who} ended with code {code}{killed}.{tail}",
         code="RUN-011",
         where=str(folder / "log.txt"),
-        hint="The log has the rest; a training run goes on with --resume.",
+        hint="See the log for details; continue a training run with --resume.",
     )

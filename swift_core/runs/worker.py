@@ -79,7 +79,7 @@ def translated(error: Exception, folder: Path) -> SwiftError:
     """Return the error to report: with a remedy if the user can fix it, else with a pointer to the log."""
     translated = disk_error(error, folder)
     if isinstance(translated, DiskFull):
-        return translated.with_context(hint="Free some space and go on with --resume; nothing half-written was left.")
+        return translated.with_context(hint="Free some space and go on with --resume; no partial files were left.")
     if isinstance(translated, SwiftError):
         return translated
     if is_out_of_memory(error):
@@ -87,7 +87,7 @@ def translated(error: Exception, folder: Path) -> SwiftError:
             "out of memory", code="RUN-024", hint="Use a smaller --batch-size or --max-length, --gradient-checkpointing, or --quantizer."
         )
     if is_lost_connection(error):
-        hint = "The log has more; a training run goes on with --resume."
+        hint = "See the log for details; continue a training run with --resume."
         return PeerFailed("the connection to another process of the run broke", code="RUN-025", hint=hint)
     return SwiftError(
         f"{type(error).__name__}: {error}",

@@ -87,10 +87,10 @@ def _put(aside: Path, target: Path, *, overwrite: bool) -> None:
         kept = target.with_name(f"{target.name}-{aside.name.rpartition('.')[2]}")
         aside.rename(kept)
         raise UsageError(
-            f"'{target}' has been made by something else meanwhile",
+            f"'{target}' was created by another process in the meantime",
             code="FILE-002",
             where="output",
-            hint=f"What was made is kept in {kept}",
+            hint=f"The result is kept in {kept}",
         )
     if not target.exists():
         aside.rename(target)
@@ -121,8 +121,8 @@ def check_free(target: Path, *, overwrite: bool, where: str = "output") -> None:
     """Refuse a target that exists, or is a link, before any work is done for it."""
     if target.is_symlink():
         place = target.parent / target.readlink()
-        problem = f"'{target}' is a link to {place}, which the result would replace, not fill"
-        raise UsageError(problem, code="FILE-003", where=where, hint=f"Name the folder itself: --output {place}")
+        problem = f"'{target}' is a link to {place}, which the result would replace instead of writing to its target"
+        raise UsageError(problem, code="FILE-003", where=where, hint=f"Use the folder itself: --output {place}")
     with disk_errors(target):
         if overwrite or not _taken(target):
             return
@@ -157,12 +157,12 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
 
 
-_FREE = "Free some space and run the command again; nothing half-written was left."
-_ELSEWHERE = "Choose another folder: --output for what is made, --runs for run folders, SWIFT_HOME for the cache."
+_FREE = "Free some space and run the command again; no partial files were left."
+_ELSEWHERE = "Choose another folder: --output for the result, --runs for run folders, SWIFT_HOME for the cache."
 _FULL = {
     errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "your disk quota is used up",
-    errno.EFBIG: "a file is larger than this disk, or your limit, allows",
+    errno.EDQUOT: "your disk quota is exceeded",
+    errno.EFBIG: "a file exceeds the maximum file size of this disk or of your user limit",
 }
 _REFUSED = {
     errno.EACCES: "permission denied",
@@ -170,9 +170,9 @@ _REFUSED = {
     errno.EROFS: "the disk is read-only",
     errno.ENAMETOOLONG: "the name is too long for this disk",
     errno.ENOTDIR: "a part of this path is a file, not a folder",
-    errno.ELOOP: "its links lead in a circle",
-    errno.EIO: "the disk fails (input/output error)",
-    errno.ESTALE: "the network disk has lost this file (stale handle)",
+    errno.ELOOP: "its symbolic links form a loop",
+    errno.EIO: "the disk failed (input/output error)",
+    errno.ESTALE: "the network file system has lost this file (stale handle)",
 }
 
 

@@ -92,7 +92,12 @@ def read_run(folder: Path) -> Run:
     """
     path = folder / "run.json"
     if not path.is_file():
-        raise UsageError("not a run folder: it has no run.json", code="FILE-008", where=str(folder), hint="Run folders are below runs/.")
+        raise UsageError(
+            "not a run folder: it has no run.json",
+            code="FILE-008",
+            where=str(folder),
+            hint="Run folders are in runs/, or in the folder that --runs names.",
+        )
     return Run.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 

@@ -239,7 +239,7 @@ def test_metrics_of_others_and_mistakes():
         ("exact", {"normalise": True}, "normalise"),
         ("regex", {"pattern": "("}, "regular expression"),
         ("no.such.module:Metric", {}, "can't be imported"),
-        ("json:dumps", {}, "is no metric"),
+        ("json:dumps", {}, "is not a metric"),
         ("judge", {"url": "http://x/v1"}, "rubric"),
         ("judge", {"url": "http://x/v1", "rubric": "r", "lowest": 5}, "smaller than highest"),
     ):

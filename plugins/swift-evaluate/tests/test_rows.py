@@ -320,7 +320,7 @@ GOOD = {"question": "Capital of France?", "choices": ["Paris", "Rome"], "answer"
         ([GOOD], {"answer_by": "letter-likelihood", "metrics": ["f1"]}, ("q.jsonl", "log-likelihoods")),
         ([GOOD], {"few_shot": 1}, ("q.jsonl", "no examples")),
         ([GOOD], {"samples": 2}, ("q.jsonl", "greedy")),
-        ([GOOD, ["no", "object"]], {}, ("q.jsonl, row 2", "no object")),
+        ([GOOD, ["no", "object"]], {}, ("q.jsonl, row 2", "not an object")),
         ([{"colour": "red"}], {}, ("q.jsonl, row 1",)),
         ([], {}, ("q.jsonl", "no rows")),
     ],

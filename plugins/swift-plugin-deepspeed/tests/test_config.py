@@ -216,7 +216,7 @@ def test_all_conflicts_are_reported_at_once_with_hints():
 @pytest.mark.parametrize(
     ("arguments", "more", "says"),
     [
-        (("zero2", {}), {"optimizer": "muon"}, "ZeRO shards weights, and 'muon' needs whole ones"),
+        (("zero2", {}), {"optimizer": "muon"}, "ZeRO shards weights, but 'muon' needs whole ones"),
         (("zero2", {}), {"tuner": "adalora"}, "AdaLoRA needs whole gradients"),
         (("zero3", {}), {"quantizer": "bnb"}, "'zero3' can't shard quantized weights"),
         (("zero3", {}), {"compile": True}, "'zero3' gathers weights between layers"),

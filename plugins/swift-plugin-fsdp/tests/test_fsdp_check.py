@@ -30,7 +30,7 @@ def run_with(tmp_path, *, parallel="fsdp", config=None, quantizer="", tuner="", 
     [
         ({"shard_size": 3}, "parallel.shard_size", "1, 2, 4"),
         ({"shard_size": 8, "verb_options": {"nodes": 3}}, "parallel.shard_size", "1, 2, 3, 4, 6, 12"),
-        ({"offload": True}, "parallel.offload", "Leave --parallel.offload out"),
+        ({"offload": True}, "parallel.offload", "Omit --parallel.offload"),
         ({"verb_options": {"device": "mps"}}, "device", "--parallel ddp"),
         ({"tuner": "adalora"}, "tuner", "--tuner lora"),
         ({"tuner": "vblora"}, "tuner", "--tuner lora"),

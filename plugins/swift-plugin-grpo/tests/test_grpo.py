@@ -179,7 +179,7 @@ def test_a_reward_that_fails_ends_the_run_and_loses_nothing(grpo, tmp_path, rewa
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"num_generations": 3}, "no multiple of num_generations"),
+        ({"num_generations": 3}, "not a multiple of num_generations"),
         ({"max_completion_length": 100_000}, "exceed the model's context"),
         ({"url": "http://127.0.0.1:9/v1"}, "connection refused"),
     ],

@@ -218,7 +218,7 @@ def test_a_scheduler_that_fails_ends_the_run(trained, name, said):
         ("agein", [], "there is no scheduler 'agein'"),
         ("nothing.py:reply", [], "there is no file"),
         ("", ["CODE:sub"], "has no function 'sub'"),
-        ("", ["json:JSONDecoder"], "is no function"),
+        ("", ["json:JSONDecoder"], "is not a function"),
     ],
 )
 def test_what_is_no_scheduler_or_tool(code, scheduler, tools, said):

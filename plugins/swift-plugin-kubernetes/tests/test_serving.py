@@ -145,7 +145,7 @@ def test_the_settings_of_a_pod_are_those_of_the_run(prepared, tiny_model, tmp_pa
         (["--launcher.manifest", "trainjob"], "launcher.manifest"),
         (["--autoscale", "0:2", "--launcher.autoscaler", "hpa"], "launcher.autoscale"),
         (["--autoscale", "8:1"], "launcher.autoscale"),
-        (["--launcher.volumes", "models:/elsewhere"], "is on no volume of the pods"),
+        (["--launcher.volumes", "models:/elsewhere"], "is not on a volume of the pods"),
         (["--launcher.gateway", "public"], "launcher.gateway"),
         (["--launcher.route", "httproute"], "launcher.gateway"),
         (["--launcher.route", "inferencepool", "--launcher.gateway", "public"], "metrics of vLLM and SGLang"),

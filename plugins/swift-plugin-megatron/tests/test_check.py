@@ -50,10 +50,10 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
         ({"verb_options": {"device": "mps"}}, "device", "mps", "--device cpu"),
         ({"verb_options": {"dtype": "float16"}}, "dtype", "float16", "bfloat16"),
         ({"tuner": "dora"}, "tuner", "'dora'", "Use --tuner full, freeze, lora"),
-        ({"tuner": "lora", "tuner_options": {"dora": True}}, "tuner.dora", "magnitudes", "Leave --tuner.dora out"),
+        ({"tuner": "lora", "tuner_options": {"dora": True}}, "tuner.dora", "magnitudes", "Omit --tuner.dora"),
         ({"chunks": 2}, "parallel.chunks", "require pipeline parallelism", "--parallel.pipeline 2"),
         ({"pipeline": 2, "chunks": 2}, "parallel.chunks", "chunks 2 does not divide 3 layers of each of 2 processes", "1, 3"),
-        ({"expert": 2}, "parallel.expert", "has no experts", "Leave --parallel.expert out"),
+        ({"expert": 2}, "parallel.expert", "has no experts", "Omit --parallel.expert"),
         (
             {"expert": 4, "config": MIXTURE},
             "parallel.expert",
@@ -61,7 +61,7 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
             "Choose one of: 1, 2.",
         ),
         ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "experts are not sharded", "--parallel.sequence"),
-        ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
+        ({"task_options": {"compile": True}}, "compile", "compiled", "Omit --compile"),
     ],
 )
 def test_unsupported(tmp_path, asked, where, says, hint):

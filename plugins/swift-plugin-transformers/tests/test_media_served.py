@@ -102,7 +102,7 @@ def test_files_are_read_below_the_folder_alone(engine, tmp_path):
         ("https://example.com/a.png", "fetches no files from 'example.com'"),
         ("ftp://example.com/a.png", "must begin with data:"),
         ("red.png", "must begin with data:"),
-        ("data:image/png,abc", "must hold base64"),
+        ("data:image/png,abc", "must contain base64"),
         ("data:image/png;base64,@@", "can't be decoded"),
         ("data:image/png;base64,bm8=", "can't be decoded"),
         (data_url("red")[:122], "damaged"),

@@ -128,7 +128,7 @@ def test_checkpoints_with_the_model_alone(tiny_model, tmp_path):
     assert (first / "model/adapter_model.safetensors").is_file()
     assert not list(first.glob("state/*.pt"))
     again = training_run(tiny_model, rows, verb_options={"resume": str(first)}, **options)
-    with pytest.raises(UsageError, match="model alone"):
+    with pytest.raises(UsageError, match="only the model"):
         run_training(again, tmp_path / "again")
     stopped = run_training(training_run(tiny_model, rows, **options), tmp_path / "stopped", stop_after=3)
     resumed = training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "stopped")}, **options)

@@ -167,7 +167,7 @@ def test_a_full_disk_is_an_error_where_a_checkpoint_is_needed(tiny_model, rows, 
     with pytest.raises(SwiftError, check=coded("FILE-005"), match="the disk is full"):
         train(run, Recorder(tmp_path / "again", stop_after=1))
     assert not complete_checkpoints(tmp_path / "again/checkpoints")
-    assert not list((tmp_path / "again/checkpoints").iterdir()), "nothing half-written"
+    assert not list((tmp_path / "again/checkpoints").iterdir()), "no partial files"
 
 
 def streaming(count):

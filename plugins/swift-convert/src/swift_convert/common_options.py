@@ -31,7 +31,7 @@ class DeviceOptions(AdapterOptions):
 
     experts: Literal["auto", "eager", "batched_mm", "grouped_mm"] = option(
         "auto",
-        "How the experts of a mixture are computed by transformers; auto: grouped where device and library can.",
+        "Implementation of mixture-of-experts layers in transformers; auto: grouped_mm if device and library support it.",
         also=("experts_impl", "experts_implementation"),
     )
 

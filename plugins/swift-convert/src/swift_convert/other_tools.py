@@ -36,7 +36,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "hub_model_id": "Upload a folder with: swift push FOLDER hf:org/name.",
     "hub_token": "Set the variable HF_TOKEN or MODELSCOPE_API_TOKEN.",
     "template": "The chat template of the checkpoint is used.",
-    "agent_template": "Tool calls are rendered by the checkpoint's own chat template; leave it out.",
+    "agent_template": "Tool calls are rendered by the checkpoint's own chat template; omit it.",
     "use_chat_template": "Calibration rows are rendered by the checkpoint's own chat template.",
     "loss_scale": "It has no meaning without training.",
     "split_dataset_ratio": "Name the rows to compare on: --val-dataset FILE.",

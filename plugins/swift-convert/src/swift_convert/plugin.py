@@ -30,7 +30,7 @@ MERGE = VerbSpec(
 
 QUANTIZE = VerbSpec(
     name="quantize",
-    summary="Quantize a checkpoint, and measure the loss of quality",
+    summary="Quantize a checkpoint, and measure the loss in quality",
     options=Ref("swift_convert.options:QuantizeOptions"),
     takes=("checkpoint", "rows"),
     gives="checkpoint",

@@ -62,7 +62,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
 def calibration_problems(run: Run, spec: Any) -> Iterator[Problem]:
     """Yield a missing calibration set, or one that is not used."""
     if spec.calibrates and not run.datasets:
-        hint = "Name rows like those that the model will see: --dataset FILE."
+        hint = "Give rows similar to those that the model will be used with: --dataset FILE."
         yield Problem(code="CONVERT-024", where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
     elif run.datasets and not spec.calibrates:
         yield Problem(

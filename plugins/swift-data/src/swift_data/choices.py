@@ -36,7 +36,7 @@ def choose_dataset(
         options: dataset options from flags, by dataset name.
         where: the place of the value, for errors.
         streaming: stream the dataset, if it supports that.
-        hub: the hub of a bare `org/name`, as for models; the same name on another hub may belong to somebody else.
+        hub: the hub of a bare `org/name`, as for models; the same name on another hub may belong to someone else.
 
     Raises:
         UsageError: there is no such dataset or file, or the number of rows is invalid.

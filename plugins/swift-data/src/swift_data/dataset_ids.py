@@ -42,7 +42,7 @@ def place_of(name: str, hub: str, where: str) -> tuple[str, str]:
         return hub, ids[hub]
     if hub and len(set(ids.values())) == 1 and ids.get("ms") == name:
         other = next(iter(ids))
-        message = f"'{name}' is a dataset of {other}: alone; the same name on {hub}: may belong to somebody else"
+        message = f"'{name}' is a dataset of {other}: alone; the same name on {hub}: may belong to someone else"
         raise UsageError(message, code="DATA-164", where=where, hint=f"Write {other}:{name}, or {hub}:{name} if you mean that one.")
     if hub:
         return "", name

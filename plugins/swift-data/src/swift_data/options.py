@@ -72,8 +72,8 @@ class DataCheckOptions(DatasetOptions, SeenOptions):
     """Options of swift data check."""
 
     val_dataset: Several = option(list, "Validation datasets: none of their rows may be among the training rows.", also=("validation",))
-    pii: bool = option(False, "Look for personal data, with every installed detector (swift-plugin-pii).")
-    against: Several = option(list, "Evaluation data: no row may contain one of its questions.")
+    pii: bool = option(False, "Search for personal data with every installed detector (swift-plugin-pii).")
+    against: Several = option(list, "Evaluation data: report rows that contain one of its questions.")
 
 
 class DataShowOptions(SeenOptions):
@@ -88,7 +88,7 @@ class DataConvertOptions(RowFileOptions, DatasetOptions, HubOptions):
     """Options of swift data convert."""
 
     output: str = option(..., "File for the rows (JSONL).", affects_result=False)
-    against: Several = option(list, "Evaluation data: leave out rows that contain one of its questions.")
+    against: Several = option(list, "Evaluation data: exclude rows that contain one of its questions.")
     kind: Literal["", "chat", "text", "preference", "label", "prompt", "retrieval", "tagged"] = option(
         "", "Kind of the rows; default: the most frequent kind among the first rows."
     )

@@ -81,7 +81,7 @@ def detectors() -> tuple[Detector, ...]:
             found.append(point.load()())
         except Exception as error:
             raise SwiftError(
-                f"the detector '{point.name}' does not work: {type(error).__name__}: {error}",
+                f"the detector '{point.name}' can't be loaded: {type(error).__name__}: {error}",
                 code="DATA-151",
                 where=point.value,
                 hint="Reinstall its plugin.",

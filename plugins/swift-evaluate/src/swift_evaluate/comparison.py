@@ -86,7 +86,7 @@ def _folder(path: Path) -> Path:
     folder = path.parent if path.is_file() else path
     if not (folder / FILE).is_file():
         hint = "Name the run folder of swift eval, or its scores.json."
-        raise UsageError(f"no evaluation here: there is no {FILE}", code="EVAL-012", where=str(path), hint=hint)
+        raise UsageError(f"not an evaluation: there is no {FILE}", code="EVAL-012", where=str(path), hint=hint)
     return folder
 
 

@@ -23,7 +23,7 @@ def check_folder(folder: Path) -> None:
         UsageError: it is not.
     """
     if read_run(folder).verb != "eval":
-        raise UsageError("this run is no evaluation", code="EVAL-009", where=str(folder), hint="Name the run folder of an evaluation.")
+        raise UsageError("this run is not an evaluation", code="EVAL-009", where=str(folder), hint="Name the run folder of an evaluation.")
 
 
 def problems(run: Run) -> Iterator[Problem]:

@@ -10,22 +10,25 @@ import click
 @click.command("gateway")
 @click.argument("servers", nargs=-1)
 @click.option(
-    "--config", "file", type=click.Path(path_type=Path), help="YAML file with servers, keys and limits; read again when it changes."
+    "--config", "file", type=click.Path(path_type=Path), help="YAML file with servers, keys and limits; reloaded when it changes."
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; one other than localhost requires a key.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port to listen on; 0: any free port.")
 @click.option(
-    "--api-key-env", default="SWIFT_API_KEY", show_default=True, help="Environment variable with the gateway's own key, which has no quota."
+    "--api-key-env",
+    default="SWIFT_API_KEY",
+    show_default=True,
+    help="Environment variable with the gateway's own API key, which has no quota.",
 )
-@click.option("--server-key-env", default="", help="Environment variable with the key of the servers on the command line.")
-@click.option("--max-running", type=click.IntRange(1), help="Maximum requests that run on one server.  [default: 64]")
+@click.option("--server-key-env", default="", help="Environment variable with the API key of the servers on the command line.")
+@click.option("--max-running", type=click.IntRange(1), help="Maximum concurrent requests per server.  [default: 64]")
 @click.option(
-    "--max-queue", type=click.IntRange(0, min_open=True), help="Maximum requests that wait; further ones get 429.  [default: 256]"
+    "--max-queue", type=click.IntRange(0, min_open=True), help="Maximum queued requests; further ones get status 429.  [default: 256]"
 )
-@click.option("--queue-timeout", type=float, help="Maximum seconds that a request waits.  [default: 60]")
-@click.option("--attempts", type=click.IntRange(1), help="Maximum servers that a request is sent to.  [default: 3]")
-@click.option("--probe-interval", type=float, help="Seconds between two probes of a server.  [default: 5]")
-@click.option("--cors-origin", multiple=True, help="Origin of web pages that may read answers, or *; repeatable.")
+@click.option("--queue-timeout", type=float, help="Maximum time in the queue, in seconds.  [default: 60]")
+@click.option("--attempts", type=click.IntRange(1), help="Maximum number of servers to try per request.  [default: 3]")
+@click.option("--probe-interval", type=float, help="Interval between health probes of a server, in seconds.  [default: 5]")
+@click.option("--cors-origin", multiple=True, help="Origin of web pages that may read responses (CORS), or *; repeatable.")
 def command(  # noqa: PLR0917 (one parameter per option)
     servers: tuple[str, ...],
     file: Path | None,
@@ -42,8 +45,9 @@ def command(  # noqa: PLR0917 (one parameter per option)
 ) -> None:
     """Serve SERVERS (URLs that end in /v1) behind one OpenAI-compatible address.
 
-    A request goes to a server that has its model: the one with the fewest outstanding tokens, less those of a prompt prefix that it has
-    seen. Until its first token was sent, it is repeated on another server. The gateway stops when its requests have ended, or after 30 s.
+    Of the servers that have the requested model, the one with the fewest outstanding tokens is chosen, minus the tokens of a prompt
+    prefix that it has cached. A request that fails before its first token was sent is retried on another server. On shutdown, running
+    requests have 30 s to finish.
     """
     from swift_gateway.config import Source
     from swift_gateway.serving import serve

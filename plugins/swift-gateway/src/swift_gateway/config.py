@@ -81,7 +81,7 @@ class Source:
         config = parse({**_mapping_of(self.file), **self.given}, where=str(self.file or ""))
         if not config.servers:
             raise UsageError(
-                "no server was given", code="GATEWAY-001", where="servers", hint="swift gateway http://HOST:PORT/v1 …, or --config FILE."
+                "no server given", code="GATEWAY-001", where="servers", hint="swift gateway http://HOST:PORT/v1 …, or --config FILE."
             )
         return config
 
@@ -129,7 +129,7 @@ def _server(value: Any, where: str) -> ServerAddress:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
-            f"'{url}' is not the URL of a server", code="GATEWAY-005", where="servers", hint="It looks like http://HOST:PORT/v1."
+            f"'{url}' is not the URL of a server", code="GATEWAY-005", where="servers", hint="Write a URL such as http://HOST:PORT/v1."
         )
     return ServerAddress(url if parts.path else f"{url}/v1", str(value.get("api_key_env", "")))
 
@@ -163,7 +163,7 @@ def _check_names(values: Mapping[str, Any], known: set[str], where: str) -> None
     for name in values:
         if name not in known:
             hint = suggestion(str(name), sorted(known)) or f"Known: {', '.join(sorted(known))}."
-            raise UsageError(f"unknown name '{name}'", code="GATEWAY-009", where=where, hint=hint)
+            raise UsageError(f"unknown key '{name}'", code="GATEWAY-009", where=where, hint=hint)
 
 
 def _number(value: Any, name: str, *, whole: bool = False) -> Any:

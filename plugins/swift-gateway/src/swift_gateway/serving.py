@@ -40,7 +40,7 @@ def serve(
     config, api_key = source.read(), os.environ.get(api_key_env, "") if api_key_env else ""
     if host not in _LOCAL and not (api_key or config.keys):
         hint = f"export {api_key_env or 'SWIFT_API_KEY'}=…, or give keys in --config."
-        raise UsageError(f"others can reach {host}, and there is no key", code="GATEWAY-012", where="host", hint=hint)
+        raise UsageError(f"other machines can reach {host}, but no API key is set", code="GATEWAY-012", where="host", hint=hint)
     app = create_app(config, api_key=api_key, origins=origins, read=Changes(source).read)
     bound = bind(host, port)
     server = _Server(

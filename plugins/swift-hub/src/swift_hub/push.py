@@ -53,18 +53,18 @@ def prepare(folder: Path, target: str) -> Upload:
     reference = Fetcher(registry()).reference(target, "target")
     if reference.scheme != "file" and "/" not in reference.name:
         hint = f"Write {reference.scheme}:OWNER/{reference.name}."
-        raise UsageError(f"'{target}' does not say whose repository it is", code="HUB-041", where="target", hint=hint)
+        raise UsageError(f"'{target}' has no owner", code="HUB-041", where="target", hint=hint)
     run = read_run(folder) if (folder / "run.json").is_file() else None
     made = made_by(folder) if run else None
     if run and made is None:
-        raise UsageError("the run made no checkpoint", code="HUB-042", where=str(folder), hint="Its log.txt says how it ended.")
+        raise UsageError("the run wrote no checkpoint", code="HUB-042", where=str(folder), hint="See its log.txt.")
     checkpoint = Checkpoint.at(made or folder)
     checkpoint.check()
     own = {path.relative_to(checkpoint.folder).as_posix(): path for path in checkpoint.files}
     beside = {path.name: path for path in checkpoint.folder.iterdir() if path.is_file() and path.name not in own}
     if pickled := sorted(name for name in beside if matches(name, _PICKLES)):
         raise UsageError(
-            f"it has pickle files, which can run code when they are loaded: {', '.join(pickled[:3])}",
+            f"it contains pickle files, which can run code when they are loaded: {', '.join(pickled[:3])}",
             code="HUB-043",
             where=str(checkpoint.folder),
             hint="Remove them from the folder; a checkpoint in its format does not need them.",

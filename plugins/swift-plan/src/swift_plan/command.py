@@ -1,4 +1,4 @@
-"""The command `swift plan`: the memory, disk and time of a run of any verb, without doing it."""
+"""Compute the memory, disk and time that a run needs, without doing it."""
 
 from __future__ import annotations
 

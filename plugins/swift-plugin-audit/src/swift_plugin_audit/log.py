@@ -137,7 +137,7 @@ def read(path: Path) -> Iterator[Entry]:
                 f"line {number} of the audit log is damaged: {error}",
                 code="AUDIT-004",
                 where=str(path),
-                hint="swift audit verify tells how far it holds.",
+                hint="swift audit verify shows up to which line it is intact.",
             ) from error
 
 

@@ -46,7 +46,7 @@ def select(places: Places, selection: Selection) -> dict[int, list[str]]:
     """
     if selection.days is None and not selection.subject and not selection.run:
         hint = "Give --older-than, --subject or --run."
-        raise UsageError("nothing says what to remove", code="AUDIT-008", where="swift audit redact", hint=hint)
+        raise UsageError("no condition given", code="AUDIT-008", where="swift audit redact", hint=hint)
     now = datetime.now(UTC)
     return {entry.seq: names for entry in read(places.log) if (names := selection.chosen(entry, now))}
 

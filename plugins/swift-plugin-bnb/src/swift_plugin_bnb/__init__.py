@@ -71,7 +71,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
     if "optimizer" in run.parts and run.parts["optimizer"].name in _PAGED and kind_of(str(run.options.get("device", "auto"))) == "cpu":
         name = run.parts["optimizer"].name
-        message = f"'{name}' pages the optimizer state between a GPU's memory and main memory, and this run is on a CPU"
+        message = f"'{name}' pages the optimizer state between a GPU's memory and main memory, but this run is on a CPU"
         yield Problem(code="QUANT-015", where="optimizer", message=message, hint=f"Use --optimizer {name.removeprefix('paged-')}.")
     tuner = registry().spec(run.parts["tuner"], TunerSpec) if "tuner" in run.parts else None
     chosen = run.parts["quantizer"].name if "quantizer" in run.parts else ""

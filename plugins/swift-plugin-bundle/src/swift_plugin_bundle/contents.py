@@ -90,7 +90,9 @@ def _add_data(asked: Any, values: Mapping[str, Any], found: Contents, step: Step
     choice = fetch_dataset(choose_dataset(registry(), asked, {}, step.line, hub=str(values.get("hub") or "")), progress)
     if choice.name == "hub":
         hint = "Download its files, and name them in the recipe by a path."
-        raise UsageError(f"'{choice.asked}' is a hub's data set, which a bundle can't carry", code="BUNDLE-003", where=step.line, hint=hint)
+        raise UsageError(
+            f"'{choice.asked}' is a hub's data set, which a bundle can't contain", code="BUNDLE-003", where=step.line, hint=hint
+        )
     for file in choice.build().fetch(progress):
         if _root_of(file):
             _add_cached(file, found)
@@ -134,7 +136,7 @@ def _add_local(text: str, found: Contents, step: Step) -> None:
     if path.is_absolute() or ".." in path.parts:
         hint = "Put it into a folder below this one, and name it by that path."
         raise UsageError(
-            f"'{text}' is not below the current folder, so that a bundle can't carry it", code="BUNDLE-004", where=step.line, hint=hint
+            f"'{text}' is not below the current folder, so a bundle can't contain it", code="BUNDLE-004", where=step.line, hint=hint
         )
     if path.is_dir():
         found.add_folder(path, f"work/{path.as_posix()}")

@@ -45,7 +45,7 @@ class Bundle:
         self.digest = hashlib.sha256(raw).hexdigest()
         self.index: dict[str, Any] = json.loads(raw)
         if self.index.get("format") != FORMAT:
-            raise Refused(f"{path} has the format {self.index.get('format')}, and this reads {FORMAT}", code="BUNDLE-007")
+            raise Refused(f"{path} has the format {self.index.get('format')}, but this program reads {FORMAT}", code="BUNDLE-007")
 
     @property
     def size(self) -> int:
@@ -73,7 +73,9 @@ class Bundle:
                 found = archive.namelist()
                 if len(found) != len(set(found)) or set(found) != names:
                     odd = sorted(set(found) ^ names) or found
-                    raise Refused(f"{self.part(number).name} does not hold what the index lists: {', '.join(odd[:3])}", code="BUNDLE-009")
+                    raise Refused(
+                        f"{self.part(number).name} does not contain what the index lists: {', '.join(odd[:3])}", code="BUNDLE-009"
+                    )
             for name, entry in self.index["files"].items():
                 digest, size = hashlib.sha256(), 0
                 for block in self._blocks(archives, entry):

@@ -12,7 +12,7 @@ def swift_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="seq-cls",
-            summary="Train a classifier or a regression on labelled texts",
+            summary="Train a classifier or regression model on labelled texts",
             also=("seq_cls",),
             rows=("label",),
             factory=Ref("swift_plugin_classification.task:SequenceClassification"),

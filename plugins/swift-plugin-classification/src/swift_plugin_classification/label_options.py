@@ -15,7 +15,7 @@ class LabelOptions(Options):
 
     num_labels: int = option(2, "Number of classes; default: of label_names, else 2.", ge=1)
     label_names: list[str] = option(
-        list, "Names of the classes, in the order of their numbers; rows may use them as labels. They are saved with the model."
+        list, "Names of the classes, in the order of their indices; rows may use them as labels. They are saved with the model."
     )
 
     @model_validator(mode="before")

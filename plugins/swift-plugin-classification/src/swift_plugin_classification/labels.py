@@ -44,8 +44,8 @@ class LabelledEncoder(ConversationEncoder):
         row = normalise(raw, ("label",), media_folder=self.media)
         assert isinstance(row, LabelRow)
         if self._one_text and len(row.messages) != 1:
-            message = f"it has {len(row.messages)} messages: without the chat template a row is one text"
-            hint = "Leave out --use-chat-template false, or use rows of one message."
+            message = f"it has {len(row.messages)} messages: without the chat template, a row must be a single text"
+            hint = "Omit --use-chat-template false, or use rows of one message."
             raise UsageError(message, code="DATA-163", where=f"{raw.file}, row {raw.number}", hint=hint)
         found = _columns(row, raw, self._problem_type, self._num_labels, self._numbers)
         chat = ChatRow(row.messages, row.tools, variables=row.variables, unread=row.unread)

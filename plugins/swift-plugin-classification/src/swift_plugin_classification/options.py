@@ -15,12 +15,12 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 class SequenceClassificationOptions(LabelOptions, ScoreOptions):
     """Options of `swift seq-cls`."""
 
-    num_labels: int = option(2, "Number of classes (default: of label_names, else 2), or of numbers to predict in a regression.", ge=1)
+    num_labels: int = option(2, "Number of classes (default: that of label_names, else 2), or of predicted values in a regression.", ge=1)
     use_chat_template: bool = option(
-        True, "Render rows with the chat template; without, the text of a row is its only message, with the tokenizer's special tokens."
+        True, "Render rows with the chat template. Otherwise, a row must be a single text, which gets the tokenizer's special tokens."
     )
     problem_type: ProblemType = option(
         "single_label_classification",
-        "What a label is: one class (cross entropy), a list of classes (binary cross entropy), or a number or list of numbers (mean "
+        "Type of the labels: one class (cross entropy), a list of classes (binary cross entropy), or a number or list of numbers (mean "
         "squared error).",
     )

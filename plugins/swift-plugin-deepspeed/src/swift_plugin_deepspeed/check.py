@@ -46,10 +46,10 @@ def _combinations(run: Run, options: ZeroOptions) -> Iterator[Problem]:
             code="PARALLEL-003", where="tuner", message="AdaLoRA needs whole gradients, which ZeRO shards", hint="Use --parallel ddp."
         )
     if options.stage == 3 and "quantizer" in run.parts:
-        hint = "Use --parallel zero2 or ddp, or leave the quantizer out."
+        hint = "Use --parallel zero2 or ddp, or omit the quantizer."
         yield Problem(code="PARALLEL-004", where="parallel", message=f"'{name}' can't shard quantized weights", hint=hint)
     if options.stage == 3 and run.part("task").options.get("compile"):
-        hint = "Leave --compile out, or use --parallel zero2."
+        hint = "Omit --compile, or use --parallel zero2."
         yield Problem(
             code="PARALLEL-005",
             where="compile",

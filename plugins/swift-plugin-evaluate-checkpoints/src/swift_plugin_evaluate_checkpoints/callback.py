@@ -137,7 +137,7 @@ class EvaluateCheckpoints(Callback):
         metric = training.ranking.metric
         if training.ranking.late and training.ranking.greater and metric in {PREFIX + name for name in done.lower_is_better()}:
             message = f"the evaluator says that a lower {metric} is better"
-            hint = "Set --greater-is-better false; a run goes on with it by --resume.allow-change."
+            hint = "Set --greater-is-better false; to resume a run with the changed setting, add --resume.allow-change."
             raise UsageError(message, code="EVAL-125", where="greater_is_better", hint=hint)
 
     def _abandon(self) -> None:

@@ -35,7 +35,7 @@ def evaluation_device(asked: str, ranks: int) -> str:
     count = torch.accelerator.device_count() if accelerator else 0
     if accelerator is None or count <= ranks:
         have = f"the training uses {ranks} of {count} accelerators" if count else "there is no accelerator"
-        hint = "Name one, device: cuda:1, or device: cpu, which shares the processors with the training; or train on fewer."
+        hint = "Select one (device: cuda:1), or use device: cpu, which shares the CPU cores with the training; or train on fewer devices."
         raise UsageError(f"no device is free for the evaluation: {have}", code="EVAL-119", where="callbacks.evaluate.device", hint=hint)
     return f"{accelerator.type}:{count - 1}"
 

@@ -42,4 +42,4 @@ def check_device(device: str, *, offload: bool) -> Iterator[Problem]:
     yield from unsupported_device("fsdp", device)
     if offload and kind_of(device) == "cpu":
         message = "offload moves state from an accelerator to main memory, but this run has no accelerator"
-        yield Problem(code="PARALLEL-014", where="parallel.offload", message=message, hint="Leave --parallel.offload out.")
+        yield Problem(code="PARALLEL-014", where="parallel.offload", message=message, hint="Omit --parallel.offload.")

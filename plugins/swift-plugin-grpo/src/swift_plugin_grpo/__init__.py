@@ -12,13 +12,13 @@ from swift_core.contract import Ref, TaskSpec
 def swift_tasks() -> list[TaskSpec]:
     """Register the tasks."""
     return [
-        _task("GrpoOptions", name="grpo", summary="Train on sampled answers that rewards score (GRPO, DAPO, GSPO, CISPO, …)"),
-        _task("RlooOptions", name="rloo", summary="Train on sampled answers, with the mean reward of the others as baseline"),
+        _task("GrpoOptions", name="grpo", summary="Train on sampled answers scored by reward functions (GRPO, DAPO, GSPO, CISPO, …)"),
+        _task("RlooOptions", name="rloo", summary="Train on sampled answers, with the mean reward of the other answers as baseline (RLOO)"),
         _task(
             "GkdOptions",
             module="gkd_options",
             name="gkd",
-            summary="Distil a teacher: train on what it thinks of sampled answers",
+            summary="Distil a teacher: match its token distributions on sampled answers (GKD)",
             factory=Ref("swift_plugin_grpo.gkd:Gkd"),
             prepare=Ref("swift_plugin_grpo.teacher:prepare"),
         ),

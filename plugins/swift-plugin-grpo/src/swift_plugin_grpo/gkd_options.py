@@ -27,12 +27,15 @@ class GkdOptions(RolloutOptions):
     beta: float | None = option(
         None,
         "With teacher_model: divergence between 0 (forward, from teacher to student) and 1 (reverse), the generalised Jensen-Shannon "
-        "divergence of Agarwal et al.; default 0.5. A teacher's server is for the reverse divergence.",
+        "divergence of Agarwal et al.; default 0.5. With teacher_server, only the reverse divergence is available.",
         ge=0,
         le=1,
     )
     lmbda: float = option(
-        1.0, "Share of the prompts whose answers the student samples; the others take the answers of their rows (chat rows).", ge=0, le=1
+        1.0,
+        "Fraction of the prompts whose answers the student samples; for the others, the answers of the rows are used (chat rows).",
+        ge=0,
+        le=1,
     )
     sft_alpha: float = option(0.0, "Weight of the negative log-likelihood of the rows' own answers, added to the loss.", ge=0)
     metric_for_best_model: str = option(

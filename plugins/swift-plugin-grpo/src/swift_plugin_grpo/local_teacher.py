@@ -32,9 +32,9 @@ def load_teacher(folder: str, session: Session) -> Module:
     own, other = tokenizer_of(session.trainer.processor).get_vocab(), tokenizer_of(loaded.processor).get_vocab()
     if own != other:
         different = len(set(own.items()) ^ set(other.items()))
-        hint = "Take a teacher of the same model family, with the same tokenizer."
+        hint = "Use a teacher of the same model family, with the same tokenizer."
         raise UsageError(
-            f"the teacher has another tokenizer than the student: {different} tokens differ",
+            f"the teacher's tokenizer differs from the student's: {different} tokens differ",
             code="RL-041",
             where="teacher_model",
             hint=hint,

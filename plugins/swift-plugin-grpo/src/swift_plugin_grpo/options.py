@@ -21,10 +21,12 @@ class GrpoOptions(RewardOptions):
         "max_completion_length tokens per answer; cispo: clipped weights instead of clipped terms; gspo: grpo with one ratio per answer; "
         "luspo: answers, each the sum of its tokens.",
     )
-    beta: float = option(0.0, "Weight of the divergence from the reference policy, which is the model before training.", ge=0)
-    epsilon: float = option(0.2, "Clipping of the importance ratio below 1.", ge=0, also=("epsilon_low",))
+    beta: float = option(0.0, "Weight of the KL divergence from the reference policy, which is the model before training.", ge=0)
+    epsilon: float = option(0.2, "Lower clipping range of the importance ratio: 1 - epsilon.", ge=0, also=("epsilon_low",))
     epsilon_high: float | None = option(
-        None, "Clipping of the importance ratio above 1; default: epsilon. For cispo, the largest weight; default: 5.", ge=0
+        None,
+        "Upper clipping range of the importance ratio: 1 + epsilon_high; default: epsilon. For cispo, the maximum weight; default: 5.",
+        ge=0,
     )
     delta: float | None = option(None, "Upper limit of the unclipped ratio (two-sided clipping); default: none.", gt=0)
     importance_sampling_level: Literal["token", "sequence"] = option(
@@ -33,7 +35,9 @@ class GrpoOptions(RewardOptions):
     sapo_temperature_pos: float = option(1.0, "Temperature of sapo for answers with a positive advantage.", gt=0, also=("tau_pos",))
     sapo_temperature_neg: float = option(1.05, "Temperature of sapo for answers with a negative advantage.", gt=0, also=("tau_neg",))
     scale_rewards: Scale = option(
-        "group", "Divide advantages by the deviation of the rewards of the group, of the batch, or by nothing.", values=_SPELLED
+        "group",
+        "Divide advantages by the standard deviation of the rewards in the group or in the batch, or do not scale them (none).",
+        values=_SPELLED,
     )
     advantage_estimator: Estimator = option(
         "grpo", "Baseline of the rewards: mean of the group (grpo), of its other answers (rloo), or of the batch (reinforce_plus_plus)."
@@ -98,5 +102,7 @@ class RlooOptions(GrpoOptions):
         "rloo", "Baseline of the rewards: mean of the group (grpo), of its other answers (rloo), or of the batch (reinforce_plus_plus)."
     )
     scale_rewards: Scale = option(
-        "none", "Divide advantages by the deviation of the rewards of the group, of the batch, or by nothing.", values=_SPELLED
+        "none",
+        "Divide advantages by the standard deviation of the rewards in the group or in the batch, or do not scale them (none).",
+        values=_SPELLED,
     )

@@ -17,5 +17,5 @@ def token_from(variable: str, reference: Reference) -> str:
 
 def public_already(reference: Reference) -> UsageError:
     """Return the error for a repository that exists and is public while `--private` is given."""
-    hint = "Make it private on the hub first, choose another name, or leave out --private."
+    hint = "Make it private on the hub first, choose another name, or omit --private."
     return UsageError("the repository exists and is public", code="HUB-045", where=str(reference), hint=hint)

@@ -1,4 +1,4 @@
-"""Write the container image of a serving engine, and build it where a builder is."""
+"""Write the Dockerfile of a serving engine, and build the image if a builder is available."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import click
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @click.option("--tag", default="", help="Name of the image.  [default: swift-BACKEND:DEVICE]")
 @click.option("--compose", is_flag=True, help="Write compose.yaml too, for one machine.")
-@click.option("--gateway", is_flag=True, help="With --compose: put the gateway before the server.")
-@click.option("--prometheus", is_flag=True, help="With --compose: scrape the metrics.")
-@click.option("--build/--no-build", default=True, show_default=True, help="Build it if docker, podman or buildah works here.")
+@click.option("--gateway", is_flag=True, help="With --compose: add a gateway in front of the server.")
+@click.option("--prometheus", is_flag=True, help="With --compose: add Prometheus, which scrapes the metrics.")
+@click.option("--build/--no-build", default=True, show_default=True, help="Build the image if docker, podman or buildah works here.")
 def command(  # noqa: PLR0917 (one parameter per option)
     backend: str,
     device: str,
@@ -32,9 +32,9 @@ def command(  # noqa: PLR0917 (one parameter per option)
     prometheus: bool,
     build: bool,
 ) -> None:
-    """Write the Dockerfile of BACKEND with all that it needs into a folder, and build it where a builder is.
+    """Write the Dockerfile and the build context of BACKEND into a folder, and build the image if a builder is available.
 
-    The image holds the swift code that is running here, and no weights: they are on the volume /models. It runs as a user who is not root.
+    The image contains the swift code that is running here, but no weights: mount them at /models. It runs as a non-root user.
     """
     from swift_core.contract import UsageError
     from swift_core.plugins import device_kind
@@ -44,12 +44,12 @@ def command(  # noqa: PLR0917 (one parameter per option)
 
     if not compose and (gateway or prometheus):
         where = "gateway" if gateway else "prometheus"
-        raise UsageError("it is a service of the Compose file", code="IMAGE-002", where=where, hint="Add --compose.")
+        raise UsageError("it needs the Compose file", code="IMAGE-002", where=where, hint="Add --compose.")
     held = contents(backend, device=device or device_kind(), python=python)
     name = tag or f"swift-{held.backend}:{held.device}"
     if gateway and not any(each.name == "swift-gateway" for each in held.ours):
         raise UsageError(
-            "the gateway is not installed here, so the image can't hold it",
+            "the gateway is not installed here, so the image can't contain it",
             code="IMAGE-003",
             where="gateway",
             hint="pip install swift-gateway",

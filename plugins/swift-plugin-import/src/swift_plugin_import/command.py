@@ -1,4 +1,4 @@
-"""Write a configuration file of another training tool as a YAML file of swift."""
+"""Convert a configuration file of another training tool to a YAML file for swift."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from swift_plugin_import.translation import Translation
 @click.command("import", short_help="Write a configuration file of another tool as a YAML file of swift")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="YAML file to write; default: standard output.")
-@click.option("--partial", is_flag=True, help="Write the file even if keys are not possible here.")
-@click.option("--tool", default="", metavar="NAME", help="Tool that the file belongs to; default: recognised by its content.")
-@click.option("--command", "number", type=click.IntRange(min=1), help="Which command of a script with several; counted from 1.")
+@click.option("--partial", is_flag=True, help="Write the file even if some keys are not supported.")
+@click.option("--tool", default="", metavar="NAME", help="Tool whose format the file has; default: detected from its content.")
+@click.option(
+    "--command", "number", type=click.IntRange(min=1), help="Which command of a script to import, if it has several; counted from 1."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(file: Path, output: Path | None, partial: bool, tool: str, number: int | None, overwrite: bool, as_json: bool) -> None:  # noqa: PLR0917
     """Read FILE, a configuration of LLaMA-Factory, axolotl, TRL, Unsloth or ms-swift, and write it as a YAML file.
 
     YAML, JSON, shell scripts, Python scripts and notebooks are read; nothing in them is executed. Every key is mapped, dropped because it
-    needs no effect here, or listed as not possible here: then nothing is written, and the exit code is 1, unless --partial is given.
+    has no effect here, or listed as not supported. If a key is not supported, nothing is written and the exit code is 1, unless --partial
+    is given.
     """
     source = Source.read(file)
     found = _selected(importer_for(source, tool).read(source), number, file)

@@ -33,7 +33,7 @@ class Source:
         try:
             if path.stat().st_size > _MAXIMUM:
                 raise UsageError(
-                    "is too large for a configuration", code="IMPORT-001", where=str(path), hint="Give the configuration file."
+                    "is too large for a configuration file", code="IMPORT-001", where=str(path), hint="Give the configuration file."
                 )
             return cls(path.read_text(encoding="utf-8-sig"), str(path), path.parent)
         except (OSError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from swift_core.contract import Named, SwiftError, VerbSpec
+from swift_core.contract import Named, Ref, Spec, SwiftError, VerbSpec
 from swift_core.options import Invalid, fields as option_fields
 from swift_core.plugins import Registry, find_verb, registry
 from swift_plugin_import.translation import Translation
@@ -88,7 +88,7 @@ class Vocabulary:
                 owner = f"the {part} '{spec.name}'" if spec else f"no {part} that is chosen"
                 translation.remove(path, f"{owner} has no option {name}" if spec else f"{owner} has an option {name}")
         values = nested(translation).get(part, {})
-        self._check(getattr(spec, "options", None), {key: value for key, value in values.items() if key != "name"}, f"{part}.")
+        self._check(_options(spec), {key: value for key, value in values.items() if key != "name"}, f"{part}.")
 
     def _check(self, options: Any, values: dict[str, Any], prefix: str) -> None:
         if options is None or not values:
@@ -158,6 +158,10 @@ def nested(translation: Translation) -> dict[str, Any]:
     return found
 
 
+def _options(spec: Named | None) -> Ref | None:
+    return spec.options if isinstance(spec, Spec) else None
+
+
 def _names(spec: Named | None) -> set[str]:
-    options = getattr(spec, "options", None)
+    options = _options(spec)
     return {field.path for field in option_fields.fields(options)} if options else set()

@@ -57,4 +57,4 @@ def _check_mounted(path: Path, where: str, server: ServedRun) -> None:
     mounts = [PurePosixPath(mount["mountPath"]) for mount in server.workload.mounts()]
     if not any(PurePosixPath(path.absolute()).is_relative_to(mount) for mount in mounts):
         hint = "Mount it at the same path: --launcher.volumes CLAIM:/path; or serve a reference to a hub."
-        raise UsageError(f"{path.absolute()} is on no volume of the pods", code="NODE-030", where=where, hint=hint)
+        raise UsageError(f"{path.absolute()} is not on a volume of the pods", code="NODE-030", where=where, hint=hint)

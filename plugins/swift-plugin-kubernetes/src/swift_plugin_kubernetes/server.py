@@ -61,7 +61,7 @@ class ServedRun:
         least, most = int(low), int(high or low)
         if most < max(least, 1):
             hint = "Write MIN:MAX, such as 1:8."
-            raise UsageError(f"{self.options.autoscale} is no range of replicas", code="NODE-031", where="launcher.autoscale", hint=hint)
+            raise UsageError(f"{self.options.autoscale} is not a range of replicas", code="NODE-031", where="launcher.autoscale", hint=hint)
         return least, most
 
     @property

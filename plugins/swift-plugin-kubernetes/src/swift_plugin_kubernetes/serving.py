@@ -24,7 +24,7 @@ def serving_manifests(server: ServedRun) -> list[Json]:
     """Return the Deployment, what belongs to it, and what scales it; with zero replicas at times, the gateway before it too.
 
     Raises:
-        UsageError: the checkpoint is on no volume of the pods, or a volume or the range of replicas is malformed.
+        UsageError: the checkpoint is not on a volume of the pods, or a volume or the range of replicas is malformed.
     """
     made = [
         deployment.deployment(server),
@@ -48,11 +48,11 @@ def problems(run: Run, options: KubernetesOptions) -> Iterator[Problem]:
     """Yield what is wrong with the options of the launcher, before anything is written."""
     if not is_server(run):
         if options.autoscale != "1":
-            message, hint = "only a server is scaled; this run is a job", "Leave --autoscale out."
+            message, hint = "only a server is scaled; this run is a job", "Omit --autoscale."
             yield Problem(code="NODE-032", where="launcher.autoscale", message=message, hint=hint)
         return
     if options.manifest != "job":
-        message, hint = "a server is a Deployment, not a training job", "Leave --launcher.manifest out."
+        message, hint = "a server is a Deployment, not a training job", "Omit --launcher.manifest."
         yield Problem(code="NODE-033", where="launcher.manifest", message=message, hint=hint)
     if not options.key_secret:
         message = "a server on a cluster needs an API key"
@@ -60,13 +60,13 @@ def problems(run: Run, options: KubernetesOptions) -> Iterator[Problem]:
         yield Problem(code="NODE-034", where="launcher.key_secret", message=message, hint=hint)
     if options.autoscaler == "hpa" and options.autoscale.startswith("0"):
         message, hint = "a HorizontalPodAutoscaler does not scale to zero", "Use --launcher.autoscaler keda."
-        yield Problem(code="NODE-034", where="launcher.autoscale", message=message, hint=hint)
+        yield Problem(code="NODE-044", where="launcher.autoscale", message=message, hint=hint)
     yield from routes.problems(run, options)
     server = ServedRun(run, Workload(run=Path("run"), options=options, processes=1, nodes=1, environment={}))
     try:
         serving_manifests(server)
         if options.load and not server.scaled:
             message, hint = "the number of replicas is fixed, so there is nothing to simulate", "Give a range: --autoscale 1:8."
-            yield Problem(code="NODE-034", where="launcher.load", message=message, hint=hint)
+            yield Problem(code="NODE-045", where="launcher.load", message=message, hint=hint)
     except UsageError as error:
         yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)

@@ -78,11 +78,11 @@ def _part_problems(run: Run) -> Iterator[Problem]:
             code="PARALLEL-021",
             where="tuner.dora",
             message="DoRA's magnitudes need whole columns, which megatron shards",
-            hint="Leave --tuner.dora out.",
+            hint="Omit --tuner.dora.",
         )
     yield from sharded_optimizer("megatron", run, flat=True)
     if "task" in run.parts and run.part("task").options.get("activation_offload"):
-        message = "megatron-core keeps the activations that it recomputes from on the accelerator"
-        yield Problem(code="PARALLEL-072", where="activation_offload", message=message, hint="Leave --activation-offload out.")
+        message = "megatron-core keeps checkpointed activations on the accelerator"
+        yield Problem(code="PARALLEL-072", where="activation_offload", message=message, hint="Omit --activation-offload.")
     if "task" in run.parts and run.part("task").options.get("compile"):
-        yield Problem(code="PARALLEL-023", where="compile", message="megatron-core's layers can't be compiled", hint="Leave --compile out.")
+        yield Problem(code="PARALLEL-023", where="compile", message="megatron-core's layers can't be compiled", hint="Omit --compile.")

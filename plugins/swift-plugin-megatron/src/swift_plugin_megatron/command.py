@@ -121,7 +121,7 @@ def _translate(name: str, values: list[str], line: Line) -> None:
     if reason := IGNORED.get(f"{name}={value.lower()}") or IGNORED.get(name) if not _refused(name, value) else "":
         line.notes.append(f"--{name} has no effect: {reason}")
     elif _refused(name, value):
-        raise UsageError("is not possible here", code="PARALLEL-066", where=f"--{name}", hint=REFUSED[name])
+        raise UsageError("is not supported here", code="PARALLEL-066", where=f"--{name}", hint=REFUSED[name])
     elif new := RENAMED.get(name):
         known = VALUES.get(name, {})
         line.words += [f"--{new}", *(known.get(item, item) for item in values or ["true"])]
@@ -149,7 +149,7 @@ def _batch(flags: dict[str, list[str]], line: Line, environment: Mapping[str, st
     replicas = max(1, int(processes) * int(nodes) // size)
     steps, rest = divmod(int(whole[-1]), micro * replicas)
     if rest or not steps:
-        message = f"{whole[-1]} rows are no multiple of {micro} rows per micro-batch × {replicas} replicas of the model"
+        message = f"{whole[-1]} rows are not a multiple of {micro} rows per micro-batch × {replicas} replicas of the model"
         hint = f"Use a multiple of {micro * replicas}, or fewer processes."
         raise UsageError(message, code="PARALLEL-068", where="--global_batch_size", hint=hint)
     line.words += ["--gradient_accumulation_steps", str(steps)]
@@ -160,17 +160,17 @@ def _export(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
     """Read `megatron export`: merging, or a copy, since checkpoints are in Hugging Face's format in any case.
 
     Raises:
-        UsageError: nothing is to be converted, or it is to be quantized.
+        UsageError: there is nothing to convert, or it is to be quantized.
     """
     for name, values in flags.items():
         if name.startswith("fp8_") and _refused(name, values[-1] if values else "true"):
             hint = "Quantize the checkpoint: swift quantize MODEL --quantizer fp8."
-            raise UsageError("is not possible in this step", code="PARALLEL-071", where=f"--{name}", hint=hint)
+            raise UsageError("is not supported in this step", code="PARALLEL-071", where=f"--{name}", hint=hint)
     adapter = flags.get("adapters") or flags.get("mcore_adapter") or flags.get("mcore_adapters") or []
     merges = _is(flags, "merge_lora") or (bool(adapter) and _is(flags, "to_hf") and "merge_lora" not in flags)
     if not (merges if adapter else _is(flags, "to_mcore") or _is(flags, "to_hf")) and not (adapter and "merge_lora" in flags):
         name = "to_mcore" if "to_mcore" in flags else "to_hf"
-        raise UsageError("nothing is to be converted", code="PARALLEL-069", where=f"--{name}", hint=REFUSED[name])
+        raise UsageError("there is nothing to convert", code="PARALLEL-069", where=f"--{name}", hint=REFUSED[name])
     model = [word for name in ("model", "mcore_model", "load") for word in ("--model", *flags.get(name, ())) if name in flags]
     if merges:
         words, notes = ["merge", *rest, *model, "--adapter", *adapter], []

@@ -90,7 +90,7 @@ def size_problems(options: MegatronOptions, processes: int, config: Mapping[str,
     if options.chunks > 1 and options.pipeline == 1:
         message = "interleaved stages require pipeline parallelism"
         yield Problem(
-            code="PARALLEL-029", where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or add --parallel.pipeline 2."
+            code="PARALLEL-029", where="parallel.chunks", message=message, hint="Omit --parallel.chunks, or add --parallel.pipeline 2."
         )
     elif not uneven and layers % options.pipeline == 0:
         yield from _division_problem(
@@ -100,7 +100,7 @@ def size_problems(options: MegatronOptions, processes: int, config: Mapping[str,
         yield from _division_problem("context", options.context, {"attention heads of a process": heads // options.tensor})
     if options.sequence and options.tensor == 1:
         message = "sequence parallelism requires tensor parallelism"
-        hint = "Leave --parallel.sequence out, or add --parallel.tensor 2; --parallel.context shards tokens without tensor parallelism."
+        hint = "Omit --parallel.sequence, or add --parallel.tensor 2; --parallel.context shards tokens without tensor parallelism."
         yield Problem(code="PARALLEL-030", where="parallel.sequence", message=message, hint=hint)
     if processes % (options.tensor * options.context * options.pipeline):
         context = options.context if processes % options.context == 0 else 1
@@ -138,7 +138,7 @@ def _stage_problems(options: MegatronOptions, name: str, layers: int) -> Iterato
 def _expert_problems(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
     experts = _expert_count(config)
     if not experts:
-        yield Problem(code="PARALLEL-033", where="parallel.expert", message="the model has no experts", hint="Leave --parallel.expert out.")
+        yield Problem(code="PARALLEL-033", where="parallel.expert", message="the model has no experts", hint="Omit --parallel.expert.")
     elif processes % options.expert or experts % options.expert:
         valid = [str(size) for size in range(1, processes + 1) if not (processes % size or experts % size)]
         message = f"expert {options.expert} does not divide both {experts} experts and a stage's {processes} processes"

@@ -37,7 +37,7 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from sharded_optimizer("a mesh", run)
     if options.context > 1 and (attention := run.options.get("attention", "auto")) not in ("auto", "sdpa"):
         message = f"context parallelism uses its own attention, not '{attention}'"
-        yield Problem(code="PARALLEL-041", where="attention", message=message, hint="Leave --attention out.")
+        yield Problem(code="PARALLEL-041", where="attention", message=message, hint="Omit --attention.")
     if "tuner" in run.parts:
         yield from _tuner(run, options)
     if options.context > 1:
@@ -45,7 +45,7 @@ def problems(run: Run) -> Iterator[Problem]:
     if options.pipeline > 1:
         yield from language_model_head("pipeline parallelism", run, "parallel.pipeline")
     if "task" in run.parts and run.part("task").options.get("compile") and max(options.context, options.tensor, options.pipeline) > 1:
-        hint = "Leave --compile out, or use --parallel fsdp."
+        hint = "Omit --compile, or use --parallel fsdp."
         yield Problem(
             code="PARALLEL-042",
             where="compile",
@@ -72,5 +72,5 @@ def _tuner(run: Run, options: MeshOptions) -> Iterator[Problem]:
             if (value := tuner.options.get(name)) not in (None, *plain):
                 message = f"tensor parallelism can't shard an adapter with {name} {value}"
                 yield Problem(
-                    code="PARALLEL-045", where=f"tuner.{name}", message=message, hint=f"Leave tuner.{name} out, or use --parallel fsdp."
+                    code="PARALLEL-045", where=f"tuner.{name}", message=message, hint=f"Omit tuner.{name}, or use --parallel fsdp."
                 )

@@ -110,7 +110,10 @@ def _load(checkpoint: Path, method: ExportMethod) -> Any:
     missing = sorted(name for name in info["missing_keys"] if method != "embedder" or not name.startswith("pooler."))
     if missing:
         raise UsageError(
-            f"the checkpoint lacks weights: {', '.join(missing[:3])}", code="EXPORT-056", where=str(checkpoint), hint="Is it complete?"
+            f"the checkpoint lacks weights: {', '.join(missing[:3])}",
+            code="EXPORT-056",
+            where=str(checkpoint),
+            hint="Check that it is complete.",
         )
     model.config.use_cache = False
     return model.eval()

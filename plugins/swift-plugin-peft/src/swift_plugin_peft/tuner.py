@@ -81,7 +81,7 @@ class PeftTuner(PeftSwitching):
                 hint="Check the tuner's options against the layer sizes.",
             ) from error
         _check_dora_magnitudes(adapted)
-        if getattr(self.options, "bias", "none") == "none" and (
+        if not (isinstance(self.options, LoraOptions) and self.options.bias != "none") and (
             trainable := [name for name, weight in base.items() if weight.requires_grad]
         ):
             raise SwiftError(
@@ -143,7 +143,7 @@ class PeftTuner(PeftSwitching):
     def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
         """Return one group, or two for LoRA+, whose B has the higher learning rate; magnitudes and biases go with B, as in PEFT."""
         trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-        ratio = getattr(self.options, "lr_ratio", 1.0)
+        ratio = self.options.lr_ratio if isinstance(self.options, LoraOptions) else 1.0
         if ratio == 1.0:
             return [{"params": [parameter for _, parameter in trainable]}]
         fast = [parameter for name, parameter in trainable if "lora_B" in name or parameter.ndim == 1]

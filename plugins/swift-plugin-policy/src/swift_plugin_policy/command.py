@@ -12,7 +12,7 @@ import click
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(file: Path | None, as_json: bool) -> None:
-    """Show the rules that apply to runs here, or check FILE before it is put in place.
+    """Show the rules that apply to runs here, or check FILE before it is installed.
 
     Files: /etc/swift-core/policy.yaml, ~/.config/swift-core/policy.yaml, and the one that SWIFT_POLICY names; all of them apply.
     """

@@ -12,21 +12,23 @@ from swift_core.contract import Ref, TaskSpec
 def swift_tasks() -> list[TaskSpec]:
     """Register the tasks."""
     return [
-        _task("tasks:Dpo", name="dpo", summary="Train on preference pairs against a reference policy (DPO, IPO, APO, …)"),
+        _task("tasks:Dpo", name="dpo", summary="Train on preference pairs, relative to a reference policy (DPO, IPO, APO, …)"),
         _task(
             "kto:Kto",
             name="kto",
-            summary="Train on answers labelled good or bad against a reference policy",
+            summary="Train on answers labelled good or bad, relative to a reference policy (KTO)",
             rows=("label",),
             loss_scope="step",
         ),
         _task("rewards:Rm", name="rm", summary="Train a reward model on preference pairs", also=("reward",), head="score:1"),
-        _task("tasks:Orpo", name="orpo", summary="Train on preference pairs by odds ratio, without a reference policy"),
+        _task("tasks:Orpo", name="orpo", summary="Train on preference pairs by their odds ratio, without a reference policy (ORPO)"),
         _task("tasks:Cpo", name="cpo", summary="Train on preference pairs without a reference policy (CPO)"),
         _task(
             "tasks:Cpo",
             name="simpo",
-            summary="Train on preference pairs by their mean log-probabilities and a margin, without a reference policy (SimPO)",
+            summary="Train on preference pairs by length-normalised "
+            "log-probabilities and a target margin, without a "
+            "reference policy (SimPO)",
             options=Ref("swift_plugin_preference.options:SimpoOptions"),
         ),
     ]

@@ -25,7 +25,7 @@ class Mismatched(Samples):
     def __init__(self, samples: Samples, seed: int) -> None:
         super().__init__(*samples.selection)
         if len(self) < 2:
-            message = "there is only one row, and the divergence is estimated with the answers of others"
+            message = "there is only one row, but the KL estimate needs the answers of other rows"
             raise UsageError(message, code="TRAIN-105", where="dataset", hint="Provide more rows.")
         order = np.random.default_rng(seed).permutation(len(self))
         self._other = np.empty(len(self), np.int64)

@@ -86,7 +86,5 @@ def _margin(raw: RawRow) -> float:
         number = math.nan
     if not math.isfinite(number):
         where = f"{raw.file}, row {raw.number}, $.{_MARGIN}"
-        raise UsageError(
-            f"the margin must be a finite number, not {value!r}", code="DATA-160", where=where, hint="Correct it, or leave it out."
-        )
+        raise UsageError(f"the margin must be a finite number, not {value!r}", code="DATA-160", where=where, hint="Correct it, or omit it.")
     return number

@@ -20,7 +20,7 @@ def swift_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="embedding",
-            summary="Train an embedding model on queries with documents, or on pairs with a similarity",
+            summary="Train an embedding model on queries with documents, or on pairs with similarity scores",
             also=("embed",),
             rows=("retrieval",),
             factory=Ref("swift_plugin_retrieval.embedding:Embedding"),
@@ -32,14 +32,14 @@ def swift_tasks() -> list[TaskSpec]:
         ),
         _reranker(
             name="reranker",
-            summary="Train a reranker: a score of a query and a document",
+            summary="Train a reranker, which scores a document for a query",
             also=("rerank",),
             task="Reranker",
             head="score:1",
         ),
         _reranker(
             name="generative-reranker",
-            summary="Train a language model as a reranker, by its answers yes and no",
+            summary="Train a language model as a reranker that answers yes or no",
             also=("generative_reranker",),
             task="GenerativeReranker",
         ),

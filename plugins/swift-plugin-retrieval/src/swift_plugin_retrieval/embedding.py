@@ -58,9 +58,7 @@ class Embedding(ScoreTask):
         """Add sentence-transformers' files to a written checkpoint."""
         size = model.config.get_text_config().hidden_size
         if too_large := [dim for dim in self.options.matryoshka_dims if dim > size]:
-            raise UsageError(
-                f"the vectors have {size} numbers", code="TRAIN-153", where="matryoshka_dims", hint=f"Leave out {too_large[0]}."
-            )
+            raise UsageError(f"the vectors have {size} dimensions", code="TRAIN-153", where="matryoshka_dims", hint=f"Omit {too_large[0]}.")
         write_pooling(folder, self._encoder.pooling, size, self._encoder.limit)
 
 

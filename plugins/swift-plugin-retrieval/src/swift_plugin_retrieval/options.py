@@ -21,7 +21,7 @@ class EmbeddingOptions(TrainOptions):
     temperature: float = option(0.05, "infonce, cosent: divides the similarities.", gt=0)
     in_batch_negatives: bool = option(True, "infonce: the documents of all other rows of the step are negatives too.", also=("use_batch",))
     negatives: int | None = option(
-        None, "Negative documents of a row to use, the first ones; default: all.", ge=0, also=("hard_negatives",)
+        None, "Maximum negative documents per row, the first ones; default: all.", ge=0, also=("hard_negatives",)
     )
     mask_false_negatives: bool = option(
         False,
@@ -31,15 +31,15 @@ class EmbeddingOptions(TrainOptions):
     false_negative_margin: float = option(0.1, "Margin of mask_false_negatives.", ge=0, also=("fake_neg_margin",))
     query_negatives: bool = option(False, "infonce: other queries are negatives of a query.", also=("include_qq",))
     document_negatives: bool = option(False, "infonce: documents are negatives of a relevant document.", also=("include_dd",))
-    margin: float = option(0.5, "contrastive, online_contrastive: cosine distance from which on other pairs have no loss.", gt=0)
+    margin: float = option(0.5, "contrastive, online_contrastive: cosine distance beyond which dissimilar pairs have no loss.", gt=0)
     matryoshka_dims: list[int] = option(
-        list, "Add up the losses of the first N numbers of the vectors, for each N of these; default: all numbers only."
+        list, "Matryoshka loss: sum of the losses of the vectors truncated to each of these dimensions; default: full vectors only."
     )
     matryoshka_weights: list[float] = option(list, "Weights of the losses in matryoshka_dims; default: 1 each.")
     pooling: Literal["auto", "lasttoken", "mean", "cls"] = option(
-        "auto", "How a vector is made of a text's last hidden states; auto: the model's own way if it has one, else lasttoken."
+        "auto", "Pooling of the last hidden states into one vector; auto: the model's own pooling if it declares one, else lasttoken."
     )
-    normalize: bool = option(True, "The saved model gives vectors of unit length; the losses use cosine similarities either way.")
+    normalize: bool = option(True, "Save the model so that its vectors have unit length; the losses use cosine similarity in any case.")
     query_prompt: str | None = option(None, "Text before each query; default: the model's own, if it has one.")
     document_prompt: str | None = option(None, "Text before each document; default: the model's own, if it has one.")
     truncation: Literal["error", "right", "drop"] = option(
@@ -75,10 +75,13 @@ class RerankerOptions(ChatOptions):
     )
     temperature: float = option(1.0, "listwise, listnet: divides the scores.", gt=0)
     negatives: int | None = option(
-        None, "Irrelevant documents of a row to use, the first ones; default: all.", ge=0, also=("hard_negatives", "max_negative_samples")
+        None, "Maximum irrelevant documents per row, the first ones; default: all.", ge=0, also=("hard_negatives", "max_negative_samples")
     )
     instruction: str = option(
-        "", "What makes a document relevant, in the text of each pair, if the model's chat template has no roles query and document."
+        "",
+        "Instruction that defines relevance, part of the text of each "
+        "pair; for models whose chat template has no "
+        "roles query and document.",
     )
     truncation: Literal["error", "right", "drop"] = option(
         "error",
@@ -91,5 +94,5 @@ class RerankerOptions(ChatOptions):
 class GenerativeRerankerOptions(RerankerOptions):
     """Options of `swift generative-reranker`."""
 
-    yes_token: str = option("yes", "Answer to a relevant pair, one token.", also=("positive_token",))
-    no_token: str = option("no", "Answer to another pair, one token.", also=("negative_token",))
+    yes_token: str = option("yes", "Answer for a relevant pair; a single token.", also=("positive_token",))
+    no_token: str = option("no", "Answer for an irrelevant pair; a single token.", also=("negative_token",))

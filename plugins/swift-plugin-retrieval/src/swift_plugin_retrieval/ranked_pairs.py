@@ -57,8 +57,8 @@ class PairEncoder:
         self._options = options
         rendered = made_for_pairs(tokenizer)
         if rendered and options.instruction:
-            message = "the model's chat template has the roles query and document, and no other instruction"
-            raise UsageError(message, code="TRAIN-171", where="instruction", hint="Leave it out, or pass another --chat-template.")
+            message = "the model's chat template has the roles query and document, so the instruction would be ignored"
+            raise UsageError(message, code="TRAIN-171", where="instruction", hint="Omit it, or pass another --chat-template.")
         if not rendered and (tokenizer.chat_template or not separates_pairs(tokenizer)):
             tokenizer.chat_template = pair_template(tokenizer, instruction=options.instruction, system=options.system)
         limit = min(options.max_length or tokenizer.model_max_length, tokenizer.model_max_length)
@@ -100,7 +100,7 @@ def chosen_documents(row: RetrievalRow, options: RerankerOptions, where: str) ->
             message = "pointwise needs labels between 0 and 1"
             raise UsageError(message, code="TRAIN-172", where=where, hint="Scale them, or use --loss-type listnet.")
     elif len(pairs) < 2:
-        message = f"{options.loss_type} compares the documents of a query, and the row has one"
+        message = f"{options.loss_type} compares the documents of a query, but the row has only one"
         raise UsageError(message, code="TRAIN-173", where=where, hint="Add negatives, or use --loss-type pointwise.")
     if options.loss_type == "listwise" and not any(label > 0 for _, label in pairs):
         raise UsageError(

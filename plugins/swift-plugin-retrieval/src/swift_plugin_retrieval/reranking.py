@@ -68,7 +68,9 @@ class GenerativeReranker(Reranker):
         found = {text: tokenizer.encode(text, add_special_tokens=False) for text in (self.options.yes_token, self.options.no_token)}
         if wrong := [text for text, ids in found.items() if len(ids) != 1]:
             message = f"'{wrong[0]}' is {len(found[wrong[0]])} tokens of this model"
-            raise UsageError(message, code="TRAIN-175", where="yes_token", hint="Name texts of one token each: --yes-token 1 --no-token 0.")
+            raise UsageError(
+                message, code="TRAIN-175", where="yes_token", hint="Use answers of one token each: --yes-token 1 --no-token 0."
+            )
         (yes,), (no,) = found[self.options.yes_token], found[self.options.no_token]
         self._tokens = LogitScore(int(yes), int(no))
         return super().encoder(tokenizer, stops=stops, media=media)

@@ -101,7 +101,7 @@ class TextEncoder:
             return pairs
         if any(label not in (0, 1) for _, label in pairs):
             raise UsageError(
-                "infonce needs relevant documents, and the labels of this row are degrees",
+                "infonce needs relevant documents, but the labels of this row are degrees of relevance",
                 code="TRAIN-156",
                 where=where,
                 hint="Use --loss-type cosent.",

@@ -22,5 +22,5 @@ def optimizer_problems(run: Run) -> Iterator[Problem]:
         hint = f"pip install {' '.join(map(repr, found.missing))}"
         yield Problem(code="QUANT-016", where="optimizer", message=f"'{choice.name}' needs torchao, which is not installed", hint=hint)
     if choice.name == "adamw-fp8" and kind_of(str(run.options.get("device", "auto"))) == "cpu":
-        message = "'adamw-fp8' needs a GPU with float8, and this run is on a CPU"
+        message = "'adamw-fp8' needs a GPU with float8, but this run is on a CPU"
         yield Problem(code="QUANT-017", where="optimizer", message=message, hint="Use --optimizer adamw-4bit or adamw-torch-8bit.")

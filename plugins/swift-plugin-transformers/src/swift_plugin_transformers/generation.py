@@ -154,10 +154,10 @@ class ServedModel:
         """Copy the weights of a checkpoint into the model.
 
         Raises:
-            UsageError: its tensors have other names, shapes or types, or adapters are served on the present weights.
+            UsageError: its tensors have other names, shapes or types, or adapters are loaded on the current weights.
         """
         if self.adapters:
-            raise UsageError("adapters are served on the present weights", code="MODEL-049", where="model_path", hint="Unload them first.")
+            raise UsageError("adapters are loaded on the current weights", code="MODEL-049", where="model_path", hint="Unload them first.")
         dtype = str(self.unwrapped.dtype).removeprefix("torch.")
         loaded = load_checkpoint(folder, device="cpu", dtype=dtype, hash=self.base.hash)
         given, own = inner_model(loaded.model).state_dict(), self.unwrapped.state_dict()

@@ -145,11 +145,11 @@ class EmbeddedHeadEngine(ServedEngine):
             UsageError: the text is empty or too long.
         """
         if not text.ids:
-            raise UsageError("a text is empty", code="MODEL-045", where="input")
+            raise UsageError("the text is empty", code="MODEL-045", where="input")
         if asked.truncate is not None:
             text = text._replace(ids=text.ids[: self.context if asked.truncate == -1 else asked.truncate])
         if len(text.ids) > self.context:
-            message = f"a text has {len(text.ids)} tokens, and the model takes {self.context}"
+            message = f"a text has {len(text.ids)} tokens, and the model's maximum is {self.context}"
             raise UsageError(message, code="MODEL-046", where="input", hint="Shorten it, or send truncate_prompt_tokens: -1.")
         self._served.check_prompt(text.ids)
         return text
@@ -173,7 +173,7 @@ class EmbeddedHeadEngine(ServedEngine):
         if self._heads[asked.model].kind == "token":
             found = [numbers[: len(each.ids)] for numbers, each in zip(found, inputs, strict=True)]
         if not all(torch.isfinite(numbers).all() for numbers in found):
-            raise SwiftError("the model gives numbers that are not finite", code="MODEL-047", hint="Serve it with --dtype float32.")
+            raise SwiftError("the model's outputs are not finite", code="MODEL-047", hint="Serve it with --dtype float32.")
         return found, sum(len(each.ids) for each in inputs)
 
 

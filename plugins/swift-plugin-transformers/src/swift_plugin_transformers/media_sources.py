@@ -96,7 +96,7 @@ def _decoded(url: str, kind: str) -> bytes:
     head, _, data = url.partition(",")
     try:
         if not head.endswith(";base64"):
-            raise ValueError("it must hold base64")
+            raise ValueError("it must contain base64")
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise UsageError(

@@ -16,12 +16,12 @@ class ServeOptions(Options):
     dtype: str = option("auto", "Data type of the weights: auto, float32, bfloat16, float16.", also=("torch_dtype",))
     attention: str = option("auto", "Attention implementation: auto, sdpa, eager, flash_attention_2.", also=("attn_impl",))
     max_new_tokens: int = option(2048, "Maximum new tokens per completion, for requests that set no limit.", ge=1)
-    batch: int = option(16, "Maximum batch size: requests that are computed at once.", ge=1, also=("max_num_seqs",))
+    batch: int = option(16, "Maximum batch size: requests computed at the same time.", ge=1, also=("max_num_seqs",))
     memory: str = option(
-        "auto", "Memory of the key-value cache, such as 2GB or 512MiB; auto: a quarter of the free memory, at most 4 GiB.", pattern=SIZE
+        "auto", "Size of the KV cache, such as 2GB or 512MiB; auto: a quarter of the free memory, at most 4 GiB.", pattern=SIZE
     )
-    queue: int = option(64, "Maximum number of requests that run or wait; further ones get 429.", ge=1)
-    timeout: float = option(600, "Maximum duration of a request, in seconds; then it ends with 504.", gt=0)
+    queue: int = option(64, "Maximum number of running and queued requests; further ones get status 429.", ge=1)
+    timeout: float = option(600, "Request timeout, in seconds; a request that exceeds it gets status 504.", gt=0)
     cors_origin: list[str] = option(
         list, "Origins of web pages that may read responses (CORS): https://HOST:PORT, or *.", also=("allowed_origins",)
     )

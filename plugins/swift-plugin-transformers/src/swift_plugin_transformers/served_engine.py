@@ -128,7 +128,7 @@ class ServedEngine:
         from swift_train.build import load_adapters
 
         if (head := Checkpoint.at(folder).head) != self._served.head:
-            message = f"this adapter has {described(head)}, and the server has {described(self._served.head)}"
+            message = f"this adapter has {described(head)}, but the server has {described(self._served.head)}"
             raise UsageError(
                 message, code="MODEL-048", where="lora_path", hint="Serve it with its base: swift serve MODEL --adapter FOLDER."
             )

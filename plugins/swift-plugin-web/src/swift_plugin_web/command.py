@@ -1,4 +1,4 @@
-"""The command `swift web`."""
+"""Show a web page for this machine: data, runs, chat and servers."""
 
 from __future__ import annotations
 

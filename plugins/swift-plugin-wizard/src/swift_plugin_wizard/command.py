@@ -1,4 +1,4 @@
-"""The command `swift wizard`."""
+"""Set up a first run by a few questions."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from model_signing.hashing import Config
 
 SIGNATURE = "model.sig"
-_AGAIN = "Get the checkpoint again from whoever signed it; if the change was meant, sign it again: swift sign."
+_AGAIN = "Get the checkpoint again from its signer; if the change is intended, sign it again: swift sign."
 
 
 def signature_of(checkpoint: Path) -> Path:
@@ -103,7 +103,7 @@ def _verified(checkpoint: Path, config: Any) -> None:
         config.set_hashing_config(_hashing(checkpoint)).verify(checkpoint, signature)
     except Exception as error:  # what the library raises depends on the kind of signature
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise SwiftError(f"the signature does not hold: {reason}", code="AUDIT-014", where=str(checkpoint), hint=_AGAIN) from error
+        raise SwiftError(f"the signature is not valid: {reason}", code="AUDIT-014", where=str(checkpoint), hint=_AGAIN) from error
 
 
 def _hashing(checkpoint: Path) -> Config:
@@ -134,7 +134,9 @@ def _check(checkpoint: Path) -> None:
 
 def _check_key(key: Path) -> None:
     if not key.is_file():
-        hint = "Make a pair: openssl ecparam -name prime256v1 -genkey -noout -out key.pem; openssl ec -in key.pem -pubout -out key.pub"
+        hint = (
+            "Create a key pair: openssl ecparam -name prime256v1 -genkey -noout -out key.pem; openssl ec -in key.pem -pubout -out key.pub"
+        )
         raise UsageError("there is no such key", code="AUDIT-017", where=str(key), hint=hint)
 
 

@@ -10,11 +10,11 @@ import click
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; default: report.html in the run folder, if it is one.")
-@click.option("--name", "names", multiple=True, help="What the report calls a run; once per run, in their order.")
+@click.option("--name", "names", multiple=True, help="Display name of a run; repeat it once per run, in order.")
 def command(runs: tuple[Path, ...], output: Path | None, names: tuple[str, ...]) -> None:
     """Write one HTML file on RUNS: run folders, or the folder of a recipe.
 
-    The file has no scripts and loads nothing, so that it can be sent and kept. Several runs are shown side by side.
+    The file is self-contained: it has no scripts and loads nothing. Several runs are shown side by side.
     """
     from swift_report.page import write_report
 

@@ -60,7 +60,7 @@ def make_feed(
     rows = session.rows_per_step * options.steps_at_once
     if rows % count:
         raise UsageError(
-            f"{rows} answers are sampled at once, which is no multiple of num_generations ({count})",
+            f"{rows} answers are sampled at once, which is not a multiple of num_generations ({count})",
             code="RL-001",
             where="num_generations",
             hint="They are batch_size × gradient_accumulation_steps × processes; change one of them.",

@@ -39,7 +39,7 @@ class Rollout(Options):
     ahead: int = option(
         0, "Sample this many batches of answers ahead, with older weights, while the model is trained (asynchronous rollouts).", ge=0
     )
-    concurrency: int = option(16, "Maximum prompts that are answered at the same time.", ge=1)
+    concurrency: int = option(16, "Maximum number of prompts sampled at the same time.", ge=1)
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the API key of a running server.")
 
     @property

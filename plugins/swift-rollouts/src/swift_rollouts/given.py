@@ -54,7 +54,7 @@ class GivenAnswers:
     def _given(self, facts: PromptFacts) -> Answer:
         if facts.answer is None:
             hint = "Give chat rows, whose last message is the answer; or sample every answer: --lmbda 1."
-            raise UsageError("a row has no answer of its own", code="RL-042", where="lmbda", hint=hint)
+            raise UsageError("a row has no answer", code="RL-042", where="lmbda", hint=hint)
         messages = [*with_default_system(tuple(facts.messages), self.system), facts.answer]
         turn = locate(self.template.for_row(ChatRow((), variables=facts.variables)), messages, facts.tools, len(messages) - 1)
         text = turn.text[turn.start : turn.stop]

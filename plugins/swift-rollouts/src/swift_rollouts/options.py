@@ -40,18 +40,20 @@ class RolloutOptions(CodeOptions, ChatOptions):
         affects_result=False,
     )
     max_completion_length: int = option(
-        256, "Maximum tokens of an answer, with all of its turns and replies.", ge=1, also=("max_new_tokens", "response_length")
+        256, "Maximum tokens per answer, including all of its turns and replies.", ge=1, also=("max_new_tokens", "response_length")
     )
     temperature: float = option(1.0, "Sampling temperature.", gt=0, le=2)
     top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
     top_k: int = option(-1, "Sample from the k most likely tokens; -1: from all.", ge=-1, values={"0": -1})
     min_p: float = option(0.0, "Minimum probability of a token relative to the most likely one.", ge=0, le=1)
-    repetition_penalty: float = option(1.0, "Divide the logits of tokens that occurred already by this number.", gt=0)
+    repetition_penalty: float = option(1.0, "Repetition penalty: divides the logits of tokens that already occurred.", gt=0)
     stop: list[str] = option(list, "Strings that end an answer.", also=("stop_words",))
     steps_per_generation: int | None = option(
         None,
-        "Micro-batches of answers that are sampled at once, a multiple of gradient_accumulation_steps; default: those of one step, which a "
-        "divisor of it means too, since the weights do not change within a step.",
+        "Micro-batches of answers that are sampled at once, a multiple of gradient_accumulation_steps; default: "
+        "those of one step. A divisor of that number has the same "
+        "effect, since the weights do not change within "
+        "a step.",
         ge=1,
     )
     num_iterations: int = option(1, "Number of passes over each batch of sampled answers.", ge=1)
@@ -118,11 +120,11 @@ class RewardOptions(RewardWeights, RolloutOptions):
     )
     greater_is_better: bool = option(True, "A greater metric_for_best_model is better.")
     dynamic_sample: bool = option(
-        False, "Replace groups whose answers all have the same reward, from which nothing is learned, by those of other prompts."
+        False, "Dynamic sampling: replace groups whose answers all have the same reward (zero advantage) by groups of other prompts."
     )
-    max_resample_times: int = option(3, "With dynamic_sample: maximum rounds of replacing.", ge=1)
+    max_resample_times: int = option(3, "With dynamic_sample: maximum rounds of resampling.", ge=1)
     mask_truncated_completions: bool = option(
-        False, "Leave answers that were cut at max_completion_length out of the loss.", also=("overlong_filter",)
+        False, "Exclude answers that were truncated at max_completion_length from the loss.", also=("overlong_filter",)
     )
 
     @model_validator(mode="after")

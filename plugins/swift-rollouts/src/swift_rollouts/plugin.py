@@ -12,7 +12,7 @@ def swift_verbs() -> list[VerbSpec]:
     return [
         VerbSpec(
             name="sample",
-            summary="Sample several answers to each prompt, and keep those that rewards prefer",
+            summary="Sample several answers per prompt, and keep those with the highest rewards",
             options=Ref("swift_rollouts.sample_options:SampleOptions"),
             takes=("checkpoint", "server", "rows"),
             gives="rows",
@@ -25,7 +25,7 @@ def swift_verbs() -> list[VerbSpec]:
         ),
         VerbSpec(
             name="rollout",
-            summary="Serve a model for online training, which changes its adapters or weights",
+            summary="Serve a model for online training, which updates its weights or adapters",
             options=Ref("swift_rollouts.serve_options:RolloutServeOptions"),
             takes=("checkpoint",),
             gives="server",

@@ -78,7 +78,7 @@ def _text_only(messages: Sequence[Mapping[str, Any]]) -> None:
         content = message.get("content")
         if isinstance(content, list | tuple) and (kinds := sorted({part.get("type", "?") for part in content} - {"text"})):
             hint = "Remove such rows."
-            raise UsageError(f"message {number} contains {' and '.join(kinds)}; answers are sampled to text only", code="RL-026", hint=hint)
+            raise UsageError(f"message {number} contains {' and '.join(kinds)}; only text prompts are supported", code="RL-026", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

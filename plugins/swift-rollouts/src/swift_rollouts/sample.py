@@ -162,7 +162,7 @@ def _done(partial: Path, run: Run, *, resume: bool) -> list[dict[str, Any]]:
     whole = [line for line in lines if line.endswith("\n")]
     if whole and json.loads(whole[0]) != facts:
         raise UsageError(
-            "what is there was sampled with other options or prompts",
+            "the existing answers were sampled with other options or prompts",
             code="RL-031",
             where=str(partial),
             hint="Omit --resume to start again.",

@@ -18,13 +18,13 @@ class SampleOptions(CodeOptions, RewardWeights, SamplingOptions, RowFileOptions,
     model: str = option(
         "", "Checkpoint to ask; it is served while the answers are sampled.", also=("model_id_or_path", "model_name_or_path")
     )
-    dataset: Several = option(list, "Prompt rows, or chat rows, whose last answer is sampled anew.")
+    dataset: Several = option(list, "Prompt rows, or chat rows, whose last answer is resampled.")
     system: str = option("", "System prompt of the rows that have none.")
     num_generations: int = option(4, "Answers per prompt.", ge=1, also=("num_return_sequences",))
     keep: int = option(1, "Maximum answers to keep per prompt, the best first.", ge=1, also=("n_best_to_keep",))
     threshold: float | None = option(None, "Keep only answers with at least this total reward.", also=("prm_threshold",))
     rows: Literal["chat", "preference"] = option(
-        "chat", "Rows to write: conversations with an answer each, or pairs of the best and the worst answer."
+        "chat", "Rows to write: one conversation per kept answer (chat), or pairs of the best and the worst answer (preference)."
     )
     reward_funcs: Several = option(
         list, "Rewards: names with options after colons, FILE.py:FUNCTION or MODULE:FUNCTION; without any, all answers are kept.",
@@ -32,9 +32,9 @@ class SampleOptions(CodeOptions, RewardWeights, SamplingOptions, RowFileOptions,
     )  # fmt: skip
     max_tokens: int = option(512, "Maximum new tokens per answer.", ge=1, also=("max_new_tokens",))
     temperature: float = option(1.0, "Sampling temperature; 0: greedy decoding.", ge=0)
-    seed: int = option(42, "Seed of the sampling; each answer has one of its own.", ge=0)
-    concurrency: int = option(8, "Maximum prompts that are answered at the same time.", ge=1, affects_result=False)
-    resume: bool = option(False, "Continue after the prompts that an interrupted run has left beside --output.", affects_result=False)
+    seed: int = option(42, "Random seed of sampling; each answer has its own.", ge=0)
+    concurrency: int = option(8, "Maximum number of prompts sampled at the same time.", ge=1, affects_result=False)
+    resume: bool = option(False, "Resume from the partial results that an interrupted run left beside --output.", affects_result=False)
     output: str = option("", "File for the rows (JSONL); default: sampled.jsonl in the run folder.", affects_result=False)
 
     @model_validator(mode="after")

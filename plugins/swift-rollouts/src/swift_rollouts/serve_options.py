@@ -19,7 +19,10 @@ class RolloutServeOptions(ServeOptions):
         True, "Allow all weights to be replaced while the server runs; without it, only adapters can be trained."
     )
     folder: str = option(
-        "", "Folder below which the training writes what the server loads (its --rollout.folder or --runs); default: the folder of runs."
+        "",
+        "Folder from which the server may load weights and adapters: "
+        "--rollout.folder or --runs of the training; "
+        "default: the parent folder of the run folders.",
     )
     parity: Literal["refuse", "warn"] = option(
         "warn", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."

@@ -50,14 +50,17 @@ def prepare(draft: Draft) -> None:
         check_turns(scheduler, tools, float(options["turn_timeout"]))
     adapter = draft.known.spec(draft.parts["tuner"], TunerSpec).trains == "adapter"
     if rollout.ahead and not adapter:
-        hint = "Train an adapter (--tuner lora), or leave out --rollout.ahead."
+        hint = "Train an adapter (--tuner lora), or omit --rollout.ahead."
         raise UsageError(
             "without an adapter the engine has one version of the weights at a time", code="RL-043", where="rollout.ahead", hint=hint
         )
     if rollout.is_url:
         if rollout.backend_options:
             raise UsageError(
-                "a running server has its own options", code="RL-022", where="rollout.options", hint="Set them where it is started."
+                "the options of a running server can't be changed",
+                code="RL-022",
+                where="rollout.options",
+                hint="Set them when you start the server.",
             )
         return
     entry = draft.known.entry("backend", rollout.name, where="rollout")

@@ -57,7 +57,7 @@ def _inside(path: str) -> PurePosixPath:
     given = PurePosixPath(path)
     if given.is_absolute() or ".." in given.parts or not given.parts or "\0" in path:
         raise UsageError(
-            f"'{path}' is no path inside the sandbox's working folder", code="SANDBOX-001", hint="Give a relative path without '..'."
+            f"'{path}' is not a path inside the sandbox's working folder", code="SANDBOX-001", hint="Give a relative path without '..'."
         )
     return PurePosixPath(HOME) / given
 

@@ -64,12 +64,12 @@ def _verified() -> Isolation:
             "It needs user namespaces: a container must allow them (--security-opt seccomp=unconfined or CAP_SYS_ADMIN), and Ubuntu's "
             "AppArmor needs a profile for bwrap. Nothing is run without isolation: docs/how-to/sandbox.md."
         )
-        raise UsageError(f"the sandbox can't be made: {outcome.stderr.strip() or outcome.status}", code="SANDBOX-004", hint=hint)
+        raise UsageError(f"the sandbox can't be created: {outcome.stderr.strip() or outcome.status}", code="SANDBOX-004", hint=hint)
     found = json.loads(outcome.stdout)
     broken = [*found["broken"], *([] if _can_watch() else ["its processes can't be watched in /proc"])]
     if broken:
         raise SwiftError(
-            f"the sandbox does not isolate: {'; '.join(broken)}",
+            f"the sandbox is not isolated: {'; '.join(broken)}",
             code="SANDBOX-005",
             hint="Nothing is run in it. Report this with your kernel's version.",
         )

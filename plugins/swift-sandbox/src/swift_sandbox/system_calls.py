@@ -46,7 +46,7 @@ def seccomp_program() -> bytes:
     machine = platform.machine()
     if machine not in _MACHINES:
         raise UsageError(
-            f"the sandbox knows no system calls of {machine}", code="SANDBOX-007", hint=f"It runs on {' and '.join(_MACHINES)}."
+            f"the sandbox does not support the architecture {machine}", code="SANDBOX-007", hint=f"It runs on {' and '.join(_MACHINES)}."
         )
     column, architecture = _MACHINES[machine]
     denied = [numbers[column] for numbers in _DENIED.values()]

@@ -39,7 +39,9 @@ def ask_head(run: Run, report: Report, kind: AnswerKind) -> tuple[Path, dict[str
     options = run.options
     if kind == "reranking" and options["questions"]:
         hint = "Give rows of queries with documents: --dataset FILE."
-        raise UsageError("a reranker scores documents for a query, and questions have none", code="SERVE-091", where="questions", hint=hint)
+        raise UsageError(
+            "a reranker scores documents for a query, but questions have no documents", code="SERVE-091", where="questions", hint=hint
+        )
     questions = [HeadQuestion({"text": text}, {"input": text}) for text in options["questions"]]
     questions += _from_rows(asked_rows(run), kind, str(options["system"]))
     client = Client(server_of(run))

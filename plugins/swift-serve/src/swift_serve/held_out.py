@@ -35,7 +35,7 @@ def prepare(draft: Draft) -> None:
         return
     if draft.datasets or draft.options["questions"]:
         raise UsageError(
-            "other questions are given too", code="SERVE-095", where="held_out", hint="Leave out --held-out, or the other rows."
+            "it can't be combined with other questions", code="SERVE-095", where="held_out", hint="Omit --held-out, or the other rows."
         )
     _, training = training_of(draft.options)
     draft.datasets = tuple(fetch_dataset(choice, draft.progress) for choice in training.validation or training.datasets)
@@ -48,7 +48,7 @@ def training_of(options: Mapping[str, Any]) -> tuple[Path, Run]:
     """Return the run folder and the run of the training that made the checkpoint which the options of a verb name.
 
     Raises:
-        UsageError: it is not a local checkpoint, no training that made it is known, or that held out no rows.
+        UsageError: it is not a local checkpoint, no training that made it is known, or that has no validation rows.
     """
     named = [str(item).rpartition("=")[2] for item in (*(options["adapter"] or ()), options["model"]) if item]
     folder = next((path for path in (Path(name.removeprefix("file:")).expanduser() for name in named) if path.is_dir()), None)
@@ -59,10 +59,12 @@ def training_of(options: Mapping[str, Any]) -> tuple[Path, Run]:
     if made and made.parent.name == "checkpoints":  # each checkpoint has the record of its run
         made = made.parent.parent
     if made is None or training is None or "task" not in training.parts:
-        message = f"no training that made {folder} is known: it is in no run folder, and none in {options['runs']} has it as its output"
+        message = (
+            f"the training run of {folder} was not found: it is not in a run folder, and none in {options['runs']} has it as its output"
+        )
         raise UsageError(message, code="SERVE-097", where="held_out", hint=f"{_HINT} --runs names the parent of the run folders.")
     if not training.validation and not (made / HELD_OUT).is_file():
-        raise UsageError(f"the training {made.name} held out no rows", code="SERVE-098", where="held_out", hint=_HINT)
+        raise UsageError(f"the training {made.name} has no validation rows", code="SERVE-098", where="held_out", hint=_HINT)
     return made, training
 
 

@@ -65,9 +65,12 @@ class AskOptions(SamplingOptions, RowFileOptions, AnsweringOptions):
         also=("model_id_or_path", "model_name_or_path", "ckpt_dir"),
     )
     task_type: Literal["", "causal_lm", "embedding", "seq_cls", "token_cls", "reranker", "generative_reranker"] = option(
-        "", "What to ask for: text, vectors, classes (also of words) or scores; default: what the checkpoint gives, of a server text."
+        "",
+        "Type of the answers: text, vectors, "
+        "classes (of texts or words) or "
+        "scores; default: the checkpoint's own type; for a server, text.",
     )
-    questions: list[str] = option(list, "Questions, each asked in a conversation of its own.")
+    questions: list[str] = option(list, "Questions; each is asked in its own conversation.")
     dataset: Several = option(
         list,
         "Chat rows; the conversation up to the last user turn is sent. For a model with a head: texts, label rows, queries with documents.",
@@ -75,23 +78,23 @@ class AskOptions(SamplingOptions, RowFileOptions, AnsweringOptions):
     )
     held_out: bool = option(
         False,
-        "Ask the rows that the training of the checkpoint held out: its validation datasets, or its validation split.",
+        "Use the validation rows of the training run that wrote the checkpoint: its validation datasets, or its validation split.",
         also=("load_data_args",),
     )
     system: str = option("", "System prompt of the questions, and of rows that have none.")
     top_k: int | None = option(None, "Sample from the k most likely tokens; -1: from all.", ge=-1)
-    repetition_penalty: float | None = option(None, "Divide the logits of tokens that occurred already by this number.", gt=0)
-    seed: int | None = option(None, "Seed of the sampling.")
+    repetition_penalty: float | None = option(None, "Repetition penalty: divides the logits of tokens that already occurred.", gt=0)
+    seed: int | None = option(None, "Random seed of sampling.")
     stop: list[str] = option(list, "Stop strings.", also=("stop_words",))
     template_variables: dict[str, Any] = option(
         dict,
-        'Variables of the chat template, as JSON: {"enable_thinking": false}; those of a row count first.',
+        'Variables of the chat template, as JSON: {"enable_thinking": false}; variables in a row take precedence.',
         also=("chat_template_kwargs",),
     )
     extra: dict[str, Any] = option(dict, 'Additional request fields, as JSON: {"min_p": 0.1}.')
     images: list[str] = option(list, "Images for each question: paths or URLs.")
     concurrency: int = option(8, "Maximum concurrent requests.", ge=1, also=("max_batch_size",))
-    resume: bool = option(False, "Continue after the answers that an interrupted run left beside --output.", affects_result=False)
+    resume: bool = option(False, "Resume from the partial answers that an interrupted run left beside --output.", affects_result=False)
     output: str = option(
         "", "File for the answers (JSONL); default: answers.jsonl in the run folder.", also=("result_path",), affects_result=False
     )

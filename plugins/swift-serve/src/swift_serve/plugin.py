@@ -31,7 +31,7 @@ SERVE = VerbSpec(
 
 ASK = VerbSpec(
     name="ask",
-    summary="Put questions to a checkpoint or a server, and keep the answers",
+    summary="Send questions to a checkpoint or a server, and save the answers",
     options=Ref("swift_serve.options:AskOptions"),
     takes=("checkpoint", "server", "rows"),
     gives="answers",
@@ -77,7 +77,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
         if kind == "text":
             continue
         if "evaluator" in run.parts:
-            message = f"this model gives numbers for texts ({kind}); it can't generate any"
+            message = f"this model computes values for texts ({kind}) and can't generate text"
             hint = "Evaluate it on rows with labels: swift infer MODEL --dataset ROWS."
             yield Problem(code="SERVE-094", where=where, message=message, hint=hint)
             continue

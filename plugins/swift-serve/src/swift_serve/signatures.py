@@ -17,7 +17,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
 
     if run.options["runtime_adapters"]:
         message = "adapters that are added at runtime are not verified"
-        hint = "Leave --runtime-adapters out, and name the adapters at the start."
+        hint = "Omit --runtime-adapters, and name the adapters at the start."
         yield Problem(code="SERVE-090", where="require_signature", message=message, hint=hint)
     key = Path(run.options["require_signature"])
     for where, source in {"model": run.model, **{f"adapter.{name}": source for name, source in run.adapters.items()}}.items():

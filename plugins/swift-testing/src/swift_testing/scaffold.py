@@ -70,7 +70,7 @@ def write(kind: str, name: str, target: Path, *, overwrite: bool = False) -> Non
             f"'{name}' can't be used as a reference scheme",
             code="TEST-008",
             where="NAME",
-            hint=f"Leave out the dash: {name.replace('-', '')}.",
+            hint=f"Omit the dash: {name.replace('-', '')}.",
         )
     values = _values(kind, name)
     with paths.atomic_folder(target, overwrite=overwrite) as aside:

@@ -79,7 +79,7 @@ class Training:
         self.report.metric(step, **scores)
         self.scores.add(step, checkpoint, scores)
         if self.ranking.late and self.ranking.metric not in scores:
-            hint = "Name one of them: --metric-for-best-model NAME; a run goes on with it by --resume.allow-change."
+            hint = "Use one of them: --metric-for-best-model NAME. To resume a run with the changed setting, add --resume.allow-change."
             message = f"the evaluation has no metric '{self.ranking.metric}', but {', '.join(scores)}"
             raise UsageError(message, code="TRAIN-125", where="metric_for_best_model", hint=hint)
 
@@ -224,5 +224,5 @@ class Callbacks:
         except SwiftError as error:
             raise error.with_context(message=f"{place}: {error.message}") from error.__cause__
         except Exception as error:
-            hint = f"Leave it out to train without it: --callback {choice.name}. SWIFT_DEBUG=1 shows the traceback."
+            hint = f"To train without it, omit: --callback {choice.name}. SWIFT_DEBUG=1 shows the traceback."
             raise SwiftError(f"{place}: {type(error).__name__}: {error}", code="TRAIN-098", where="callbacks", hint=hint) from error

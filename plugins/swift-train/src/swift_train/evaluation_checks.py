@@ -31,7 +31,7 @@ def problems(run: Run) -> Iterator[Problem]:
         return
     if not run.validation and not options.get("validation_ratio"):
         hint = "Give a validation set: --val-dataset FILE, or --validation-ratio 0.05."
-        yield Problem(code="TRAIN-094", where=readers[0], message="it needs evaluations, and there are no held-out rows", hint=hint)
+        yield Problem(code="TRAIN-094", where=readers[0], message="it needs evaluations, but there are no validation rows", hint=hint)
     elif options.get("eval_strategy") != "epoch" and not (options.get("eval_steps") or options.get("evals_per_epoch")):
         message = "without it, the run is evaluated only before and after training, if at all"
         hint = "Set the steps between evaluations: --eval-steps 100, or evaluate each epoch: --eval-strategy epoch."
@@ -42,7 +42,7 @@ def _of_checkpoints(options: Mapping[str, Any], metric: str) -> Iterator[Problem
     """Yield what is wrong if the metric is a score of saved checkpoints."""
     strategy = options.get("save_strategy", "steps")
     if strategy in ("best", "no"):
-        message = f"{metric} is a score of checkpoints that are saved before, and with save_strategy: {strategy} none is"
+        message = f"{metric} is computed on saved checkpoints, but save_strategy: {strategy} saves none during training"
         yield Problem(code="EVAL-126", where="save_strategy", message=message, hint="Save checkpoints to score: --save-steps 200.")
     elif strategy == "steps" and not (options.get("save_steps") or options.get("saves_per_epoch")):
         message = "checkpoints are saved by the clock, so which ones are scored depends on the speed of the machine"

@@ -33,7 +33,7 @@ def combine(words: Sequence[str]) -> list[str]:
     if wanted is None or (wanted and wanted[-1].lower() in FALSE):
         return [*rest, *(word for name, values in found.items() for word in (f"--{name}", *values))]
     if not found.get("eval_dataset"):
-        raise UsageError("names no tasks", code="TRAIN-164", where="--eval_use_evalscope", hint="Add --eval_dataset gsm8k.")
+        raise UsageError("lists no tasks", code="TRAIN-164", where="--eval_use_evalscope", hint="Add --eval_dataset gsm8k.")
     settings: dict[str, Any] = {"tasks": found["eval_dataset"], "evaluator": {"name": "evalscope"}}
     for flag, name in (("eval_dataset_args", "dataset_args"), ("eval_generation_config", "generation_config")):
         if values := found.get(flag):

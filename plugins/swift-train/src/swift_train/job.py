@@ -156,8 +156,8 @@ def _sampler(task: LossTask, rows: Samples | Stream, session: Session, max_lengt
     if not isinstance(task, OnlineTask):
         return nullcontext(make_sampler(rows, session.rows_per_step, task.options, max_length))
     if not isinstance(rows, Samples):
-        message = "prompts can't be streamed, since answers to them are sampled in a fixed order"
-        raise UsageError(message, code="TRAIN-133", where="data.streaming", hint="Leave out --data.streaming.")
+        message = "prompts can't be streamed: their answers are sampled in a fixed order"
+        raise UsageError(message, code="TRAIN-133", where="data.streaming", hint="Omit --data.streaming.")
     return task.feed(rows, session)
 
 

@@ -51,7 +51,7 @@ def kernels_named(name: str) -> Kernels:
     known = kernel_sets()
     if name not in known:
         hint = f"{suggestion(name, known)} Kernels: {', '.join(['auto', 'none', *known])}.".strip()
-        raise UsageError(f"there are no kernels '{name}'", code="TRAIN-177", where="kernels", hint=hint)
+        raise UsageError(f"there are no kernels '{name}'", code="TRAIN-218", where="kernels", hint=hint)
     found: Kernels = Ref(known[name]).load()()
     if missing := found.missing():
         raise UsageError(f"the kernels '{name}' need {missing}", code="TRAIN-178", where="kernels", hint=f"pip install '{missing}'")

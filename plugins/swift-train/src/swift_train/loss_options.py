@@ -21,10 +21,17 @@ class LossOptions(Options):
     focal_gamma: float = option(2.0, "Exponent of loss_type focal.", ge=0)
     eaft_alpha: float = option(1.0, "Exponent of loss_type eaft.", ge=0)
     label_smoothing: float = option(
-        0.0, "Share of the target probability that all tokens of the vocabulary get.", ge=0, lt=1, also=("label_smoothing_factor",)
+        0.0,
+        "Label smoothing: fraction of the target probability that is spread evenly over the vocabulary.",
+        ge=0,
+        lt=1,
+        also=("label_smoothing_factor",),
     )
     z_loss: float = option(
-        0.0, "Weight of the squared logarithm of the softmax's denominator, which keeps logits small.", ge=0, also=("z_loss_weight",)
+        0.0,
+        "Weight of the z-loss: the squared logarithm of the softmax denominator, which keeps logits small.",
+        ge=0,
+        also=("z_loss_weight",),
     )
     router_loss: Annotated[float, Field(ge=0)] | Literal["checkpoint"] = option(
         0.0,

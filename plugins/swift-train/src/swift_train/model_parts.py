@@ -24,11 +24,11 @@ LLM: tuple[Part, ...] = ("llm",)
 class FreezeParts(Options):
     """Which parts of a vision-language model are left as they are."""
 
-    freeze_vit: bool = option(True, "Leave the vision tower as it is.", also=("freeze_vision_tower",))
+    freeze_vit: bool = option(True, "Freeze the vision tower.", also=("freeze_vision_tower",))
     freeze_aligner: bool = option(
-        True, "Leave the aligner between vision tower and language model as it is.", also=("freeze_multi_modal_projector",)
+        True, "Freeze the aligner between vision tower and language model.", also=("freeze_multi_modal_projector",)
     )
-    freeze_llm: bool = option(False, "Leave the language model as it is.", also=("freeze_language_model",))
+    freeze_llm: bool = option(False, "Freeze the language model.", also=("freeze_language_model",))
 
     @property
     def trained(self) -> Collection[Part]:
@@ -41,9 +41,9 @@ class FreezeParts(Options):
 class TrainParts(FreezeParts):
     """As `FreezeParts`, with every part trained unless it is frozen."""
 
-    freeze_vit: bool = option(False, "Leave the vision tower as it is.", also=("freeze_vision_tower",))
+    freeze_vit: bool = option(False, "Freeze the vision tower.", also=("freeze_vision_tower",))
     freeze_aligner: bool = option(
-        False, "Leave the aligner between vision tower and language model as it is.", also=("freeze_multi_modal_projector",)
+        False, "Freeze the aligner between vision tower and language model.", also=("freeze_multi_modal_projector",)
     )
 
 

@@ -48,7 +48,7 @@ class TrainOptions(Options):
     embedding_learning_rate: float | None = option(
         None, "Peak learning rate of embeddings and output layer; default: learning_rate.", ge=0, also=("embedding_lr",)
     )
-    vit_lr: float | None = option(None, "Peak learning rate of the vision tower, if it learns; default: learning_rate.", gt=0)
+    vit_lr: float | None = option(None, "Peak learning rate of the vision tower, if it is trained; default: learning_rate.", gt=0)
     aligner_lr: float | None = option(None, "Peak learning rate of the aligner of a vision tower; default: learning_rate.", gt=0)
     max_steps: int | None = option(None, "Total optimizer steps; overrides epochs.", ge=1, values={"-1": None})
     epochs: float = option(1.0, "Number of passes over the training rows.", gt=0, also=("num_train_epochs",))
@@ -143,7 +143,9 @@ class TrainOptions(Options):
     saves_per_epoch: int | None = option(None, "Checkpoints per epoch, instead of save_steps.", ge=1, affects_result=False)
     save_only_model: bool = option(
         False,
-        "Checkpoints have the model alone, so that they are smaller and no run can be resumed from them; that of a stopped run is whole.",
+        "Save only the model in checkpoints: they are smaller, but no "
+        "run can be resumed from them. A stopped run "
+        "still saves a complete one.",
         affects_result=False,
     )
     save_minutes: float = option(
@@ -236,7 +238,7 @@ class MaskOptions(Options):
     @model_validator(mode="after")
     def _within_turns(self) -> Self:
         if self.weights and self.turns == "everything":
-            raise ValueError("weights are of text within the assistant's turns: leave out turns everything, or weights")
+            raise ValueError("weights are of text within the assistant's turns: omit turns everything, or weights")
         return self
 
 

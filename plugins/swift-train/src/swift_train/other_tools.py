@@ -127,7 +127,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "num_labels": "Classifiers are trained by swift seq-cls.",
     "template": "The chat template of the checkpoint is used; --chat-template FILE replaces it.",
     "template_type": "The chat template of the checkpoint is used; --chat-template FILE replaces it.",
-    "agent_template": "Tool calls are rendered by the checkpoint's own chat template; leave it out.",
+    "agent_template": "Tool calls are rendered by the checkpoint's own chat template; omit it.",
     "use_chat_template": "Rows without a chat template are trained by swift pretrain.",
     "loss_scale": "Choose the supervised turns with --mask.turns all, last or everything, and weights of text with --mask.weights; "
     "rows may have a loss_scale for each message.",

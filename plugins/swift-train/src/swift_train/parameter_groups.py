@@ -37,7 +37,7 @@ def mark_embeddings(module: Module, groups: Sequence[Mapping[str, Any]], ratio: 
                 mult = {"mult": group.get("mult", 1.0) * ratio} if inside and ratio is not None else {}
                 made.append({**group, **mult, "params": weights, EMBEDDING: inside})
     if ratio is not None and not any(group[EMBEDDING] for group in made):
-        hint = "Leave it out, or train them: --tuner full, or --tuner.modules-to-save embed_tokens lm_head."
+        hint = "Omit it, or train them: --tuner full, or --tuner.modules-to-save embed_tokens lm_head."
         raise UsageError("no embedding is trained", code="TRAIN-148", where="embedding_learning_rate", hint=hint)
     return made
 

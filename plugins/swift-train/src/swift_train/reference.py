@@ -49,7 +49,7 @@ def add_columns(
         return
     if not isinstance(rows, Samples):
         message = "the reference is computed for all rows before the first step, so the rows can't be streamed"
-        raise UsageError(message, code="TRAIN-102", where="data.streaming", hint="Leave out --data.streaming.")
+        raise UsageError(message, code="TRAIN-102", where="data.streaming", hint="Omit --data.streaming.")
     every: dict[str, dict[int, NDArray[np.float32]]] = {name: {} for name in task.reference}
     size = _ROWS * strategy.data_size
     for start in range(0, len(rows), size):

@@ -129,7 +129,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     state: dict[str, Any] = json.loads((checkpoint / "state" / LOOP).read_text(encoding="utf-8"))
     if not state.get("whole", True):
         hint = f"Start a new run from {checkpoint / 'model'}: with --model, or with --adapter if it is an adapter."
-        raise UsageError("this checkpoint has the model alone (save_only_model)", code="TRAIN-149", where=str(checkpoint), hint=hint)
+        raise UsageError("this checkpoint contains only the model (save_only_model)", code="TRAIN-149", where=str(checkpoint), hint=hint)
     return state
 
 

@@ -29,9 +29,7 @@ def router_loss(output: Any) -> Tensor:
     """
     found: Tensor | None = getattr(output, "aux_loss", None)
     if found is None:
-        raise UsageError(
-            "transformers computes no loss of the router for this architecture", code="TRAIN-166", where="router_loss", hint=_HINT
-        )
+        raise UsageError("transformers has no router loss for this architecture", code="TRAIN-166", where="router_loss", hint=_HINT)
     return found
 
 
@@ -66,8 +64,8 @@ def problems(run: Run) -> Iterator[Problem]:
         yield Problem(code="TRAIN-167", where="router_loss", message="the model has no experts, so it has no router", hint=_HINT)
     choice = run.part("parallel")
     if choice.name == "megatron":
-        hint = "Use --parallel.router-loss in its place: megatron-core's own, of each layer."
-        yield Problem(code="TRAIN-162", where="router_loss", message="the layers of megatron-core have a loss of their own", hint=hint)
+        hint = "Use --parallel.router-loss instead: megatron-core's own loss, per layer."
+        yield Problem(code="TRAIN-162", where="router_loss", message="megatron-core's layers compute their own router loss", hint=hint)
     elif int(choice.options.get("pipeline", 1)) > 1:
-        message = "a pipeline has its routers on several processes, so that no loss over all of them is computed"
+        message = "a pipeline distributes the routers over several processes, so no loss over all of them can be computed"
         yield Problem(code="TRAIN-163", where="router_loss", message=message, hint=_HINT)

@@ -183,7 +183,7 @@ def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strat
         UsageError: sequences of a pass would affect each other, or tokens would attend to padding.
     """
     if sequences > 1 and not isolation.together:
-        message = f"this task computes several sequences of a row in one pass, and {isolation.reason}"
+        message = f"this task computes several sequences of a row in one pass, but {isolation.reason}"
         raise UsageError(message, code="TRAIN-101", where="task", hint="Use another model, or --attention sdpa.")
     if options.packing and not isolation.together:
         hint = "Omit --packing: each row is then computed by itself."

@@ -142,7 +142,7 @@ class Samples:
             )
         if ratio >= rows:
             message = f"{ratio:.0f} of {rows} rows can't be held out"
-            raise UsageError(message, code="TRAIN-160", where="validation_ratio", hint=f"Use at most {rows - 1}, or a share below 1.")
+            raise UsageError(message, code="TRAIN-160", where="validation_ratio", hint=f"Use at most {rows - 1}, or a fraction below 1.")
         count = int(ratio) if ratio >= 1 else min(max(1, round(rows * ratio)), rows - 1)
         held = np.zeros(rows, np.bool_)
         held[np.random.default_rng(seed).permutation(rows)[:count]] = True

@@ -71,5 +71,5 @@ def sharded_optimizer(who: str, run: Run, *, flat: bool = False) -> Iterator[Pro
     if not found.shards or (flat and found.shards == "tensors"):
         able = [spec.name for spec in registry().all(OptimizerSpec) if spec.shards and not (flat and spec.shards == "tensors")]
         hint = f"Use --parallel ddp, or --optimizer {', '.join(able)}."
-        message = f"{who} shards weights, and '{found.name}' needs whole ones"
+        message = f"{who} shards weights, but '{found.name}' needs whole ones"
         yield Problem(code="PARALLEL-002", where="optimizer", message=message, hint=hint)

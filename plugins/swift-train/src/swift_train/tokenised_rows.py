@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swift_train.stream import Stream
 
 FILE = "rows.json"
-_HINT = "Make it with: swift sft --model MODEL --dataset ROWS --tokenize-only --output FOLDER; then name FOLDER/train."
+_HINT = "Create it with: swift sft --model MODEL --dataset ROWS --tokenize-only --output FOLDER; then name FOLDER/train."
 
 
 def write(run: Run, rows: Samples | Stream, heldout: Samples | None) -> tuple[None, dict[str, Any]]:
@@ -30,9 +30,7 @@ def write(run: Run, rows: Samples | Stream, heldout: Samples | None) -> tuple[No
     """
     lengths: Any = getattr(rows, "lengths", None)
     if lengths is None:
-        raise UsageError(
-            "no tokens of streamed rows are stored", code="TRAIN-168", where="tokenize_only", hint="Leave out --data.streaming."
-        )
+        raise UsageError("tokens of streamed rows are not stored", code="TRAIN-168", where="tokenize_only", hint="Omit --data.streaming.")
     figures = {"rows": len(lengths), "tokens": int(lengths.sum()), "heldout_rows": len(heldout) if heldout else 0}
     if run.options.get("output"):
         output = Path(run.options["output"])
@@ -58,9 +56,9 @@ def words(train: Sequence[str], held_out: Sequence[str]) -> list[str]:
     validation = [_read(folder, "--cached_val_dataset") for folder in held_out]
     splits = {(each.get("validation_ratio", 0.0), each.get("seed", 42)) for each in found}
     if len(splits) > 1:
-        message = "these rows were split differently, and one training has one split"
+        message = "these datasets were split into training and validation rows in different ways"
         raise UsageError(
-            message, code="TRAIN-169", where="--cached_dataset", hint="Make them with the same --split_dataset_ratio and --seed."
+            message, code="TRAIN-169", where="--cached_dataset", hint="Tokenise them with the same --split_dataset_ratio and --seed."
         )
     made = ["--dataset", *(json.dumps(choice) for each in found for choice in each["datasets"])]
     ((ratio, seed),) = splits

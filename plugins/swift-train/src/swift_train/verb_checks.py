@@ -57,4 +57,4 @@ def _part_problems(run: Run) -> Iterator[Problem]:
     given += [name for name in ("vit_lr", "aligner_lr") if options.get(name)]
     if given:
         message = f"{given[0]}: this model has no image encoder"
-        yield Problem(code="TRAIN-152", message=message, where=given[0].split()[0], hint="Leave it out, or choose a vision-language model.")
+        yield Problem(code="TRAIN-152", message=message, where=given[0].split()[0], hint="Omit it, or choose a vision-language model.")

@@ -41,8 +41,9 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     )
     tokenize_only: bool = option(
         False,
-        "Tokenise the rows, check their masks, and stop before the model is loaded; the same training finds them stored. With "
-        "--output, the names of the rows are written there.",
+        "Tokenise the rows, check their masks, and stop before the "
+        "model is loaded; a later run with the same "
+        "settings reuses them. With --output, that folder gets a reference to the stored rows.",
         affects_result=False,
     )
     new_tokens: Names = option(

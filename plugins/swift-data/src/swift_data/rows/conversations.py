@@ -142,7 +142,7 @@ def _check_fields(item: Mapping[str, Any], content: str, path: str) -> None:
     """Refuse fields that would be ignored: fields that belong to the row, and a second role or text under another name."""
     for key, hint in _OF_THE_ROW.items():
         if item.get(key) not in (None, "", [], {}, ()):
-            raise Wrong(f"{path}.{key}", f"'{key}' is not read in a message", hint, code="DATA-040")
+            raise Wrong(f"{path}.{key}", f"'{key}' is not supported in a message", hint, code="DATA-040")
     for own, other in zip(*(_SPELLED if content == "content" else _SPELLED[::-1]), strict=True):
         same = item.get(other) in (None, item.get(own)) or (own in ("role", "from") and ROLES.get(item[other]) == ROLES.get(item[own]))
         if not same:

@@ -135,7 +135,7 @@ def _start(file: str, modified: int, size: int) -> bytes:
 def _data_start(text: str, path: str) -> bytes:
     head, comma, data = text.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise Wrong(path, "a data: URL must hold base64", "Write data:image/png;base64,….", code="DATA-066")
+        raise Wrong(path, "a data: URL must contain base64 data", "Write data:image/png;base64,….", code="DATA-066")
     try:
         return base64.b64decode(data, validate=True)[:16]
     except (binascii.Error, ValueError) as error:

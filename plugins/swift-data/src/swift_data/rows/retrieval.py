@@ -48,7 +48,7 @@ def retrieval(data: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[floa
     positives = _all(data, POSITIVES)
     negatives = _all(data, (*NEGATIVES, *sorted(filter(_NUMBERED.fullmatch, data), key=lambda name: int(name.partition("_")[2]))))
     if both := set(positives) & set(negatives):
-        raise Wrong("$", f"a document is positive and negative: {min(both)[:60]!r}", "Remove one of them.", code="DATA-153")
+        raise Wrong("$", f"a document is both positive and negative: {min(both)[:60]!r}", "Remove one of them.", code="DATA-153")
     return query, (*positives, *negatives), (*_positive_labels(data, len(positives)), *[0.0] * len(negatives))
 
 
@@ -87,10 +87,12 @@ def _written(value: Any, path: str) -> str:
         messages = [message for _, message in messages_of(value, path)]
         spoken = [message for message in messages if message["role"] != "system"]
         if len(spoken) != 1:
-            raise Wrong(path, f"a text to embed or rank is one message, and these are {len(spoken)}", "Join their texts.", code="DATA-155")
+            raise Wrong(
+                path, f"a text to embed or rank must be a single message, but these are {len(spoken)}", "Join their texts.", code="DATA-155"
+            )
         contents = [content_of(message["content"], path) for message in (*(m for m in messages if m["role"] == "system"), *spoken)]
         if not all(isinstance(content, str) for content in contents):
-            raise Wrong(path, "only texts are embedded and ranked", "Remove the media.", code="DATA-156")
+            raise Wrong(path, "only text can be embedded or ranked", "Remove the media.", code="DATA-156")
         text = " ".join(map(str, contents))
     if not text.strip():
         raise Wrong(path, "the text is empty", "Remove the row.", code="DATA-023")
@@ -102,7 +104,7 @@ def _positive_labels(data: Mapping[str, Any], count: int) -> tuple[float, ...]:
     if not name:
         return (1.0,) * count
     if count != 1:
-        raise Wrong(f"$.{name}", f"it is the label of a pair, and there are {count} positive documents", "Remove it.", code="DATA-157")
+        raise Wrong(f"$.{name}", f"a label needs exactly one positive document, but there are {count}", "Remove it.", code="DATA-157")
     return (_number(data[name], f"$.{name}"),)
 
 

@@ -52,13 +52,16 @@ def _call(call: Any, path: str) -> dict[str, Any]:
         raise Wrong(path, "a tool call needs a name", 'Write {"name": "search", "arguments": {…}}.', code="DATA-087")
     if outside := next((key for key in _ARGUMENTS if function is not call and call.get(key) is not None), ""):
         raise Wrong(
-            f"{path}.{outside}", "arguments outside of 'function' are not read", "Move them into it, as its 'arguments'.", code="DATA-088"
+            f"{path}.{outside}",
+            "arguments outside of 'function' are not supported",
+            "Move them into it, as its 'arguments'.",
+            code="DATA-088",
         )
     named = [key for key in _ARGUMENTS if function.get(key) is not None]
     if not named and (other := next((key for key, value in function.items() if key not in READ and isinstance(value, Mapping)), "")):
         raise Wrong(
             f"{path}.{other}",
-            f"'{other}' of a tool call is not read, and it has no 'arguments'",
+            f"'{other}' of a tool call is not supported, and there are no 'arguments'",
             "Rename it to 'arguments'.",
             code="DATA-089",
         )
@@ -114,7 +117,10 @@ def _function(function: Mapping[str, Any], path: str) -> dict[str, Any]:
         )
     if not named and (other := next((key for key, value in given.items() if key not in _ABOUT_TOOLS and value), "")):
         raise Wrong(
-            f"{path}.{other}", f"'{other}' of a tool is not read, and it has no 'parameters'", "Rename it to 'parameters'.", code="DATA-096"
+            f"{path}.{other}",
+            f"'{other}' of a tool is not supported, and there are no 'parameters'",
+            "Rename it to 'parameters'.",
+            code="DATA-096",
         )
     if given.get("type") == "function":  # OpenAI's Responses API has it next to the name
         del given["type"]

@@ -22,7 +22,7 @@ from swift_environments.requirements import environment_spec, envs_dir
 @click.command("create", short_help="Create an environment for an engine")
 @click.argument("name")
 @click.option("--kind", default="", help=KIND_HELP)
-@click.option("--python", type=click.Path(path_type=Path), help="Interpreter to create it with; by default one that fits is chosen.")
+@click.option("--python", type=click.Path(path_type=Path), help="Interpreter to create it with; default: a compatible one that is found.")
 @click.option("--constraint", type=click.Path(path_type=Path), help="Constraints file, as for pip -c.")
 @click.option("--locked", type=click.Path(path_type=Path), help="Lock file written by `swift env lock`: install exactly these versions.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, without doing it.")

@@ -9,7 +9,7 @@ from swift_environments.lookup import environment_of
 from swift_environments.record import Environment, Record
 from swift_environments.requirements import environment_spec
 
-KIND_HELP = "Kind of part (backend, evaluator, …), if several have the name."
+KIND_HELP = "Kind of part (backend, evaluator, …), if the name is ambiguous."
 
 
 def made_for(name: str, kind: str) -> tuple[Environment, Record]:

@@ -74,7 +74,7 @@ def find_metric(name: str, options: Mapping[str, Any] | None = None, *, where: s
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, Metric)):
         raise UsageError(
-            f"'{name}' is no metric", code="EVAL-092", where=where, hint="Name a subclass of swift_evaluate.metrics.metric.Metric."
+            f"'{name}' is not a metric", code="EVAL-092", where=where, hint="Name a subclass of swift_evaluate.metrics.metric.Metric."
         )
     try:
         return kind.checked(dict(options or {}))

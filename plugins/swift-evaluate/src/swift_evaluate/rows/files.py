@@ -90,7 +90,7 @@ def _rows(file: Path, subset: str) -> Iterator[SourceRow]:
         values = _json(text, str(file))
         if not isinstance(values, list):
             raise UsageError(
-                "the file is no list of rows", code="EVAL-099", where=str(file), hint="Write [{…}, {…}], or one row per line (.jsonl)."
+                "the file is not a list of rows", code="EVAL-099", where=str(file), hint="Write [{…}, {…}], or one row per line (.jsonl)."
             )
         for number, value in enumerate(values, 1):
             yield _row(value, file, number, subset)
@@ -130,5 +130,7 @@ def _json(text: str, where: str) -> Any:
 def _row(value: Any, file: Path, number: int, subset: str) -> SourceRow:
     if not isinstance(value, dict):
         where = f"{file}, row {number}"
-        raise UsageError("the row is no object with named fields", code="EVAL-103", where=where, hint='Write {"question": …, "answer": …}.')
+        raise UsageError(
+            "the row is not an object with named fields", code="EVAL-103", where=where, hint='Write {"question": …, "answer": …}.'
+        )
     return SourceRow(data=value, file=file, number=number, subset=subset)

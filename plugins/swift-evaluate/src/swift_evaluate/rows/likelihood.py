@@ -56,7 +56,7 @@ def log_likelihood(client: Client, prompt: str, continuation: str, model: str) -
         raise UsageError("the server returns no log-probabilities of the prompt", code="EVAL-104", where=url, hint=hint)
     begin = str(choice.get("text", "")).find(whole)  # tokens before the prompt are special ones
     if begin < 0:
-        hint = "Log-likelihoods of another text mean nothing."
+        hint = "The log-probabilities would belong to another text. Use another backend."
         raise SwiftError("the server does not echo the prompt as it was sent", code="EVAL-105", where=url, hint=hint)
     ends = [*offsets[1:], len(str(choice["text"]))]
     found = [

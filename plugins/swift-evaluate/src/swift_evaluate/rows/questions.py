@@ -60,7 +60,7 @@ class _Reader:
         for source in read_rows(self.data):
             question = self._checked(source)
             if question.id in places:
-                message = f"the id '{question.id}' is that of another row: {places[question.id]}"
+                message = f"the id '{question.id}' is also that of another row: {places[question.id]}"
                 raise UsageError(message, code="EVAL-107", where=source.where, hint="Make the ids unique.")
             places[question.id] = source.where
             yield question
@@ -111,7 +111,7 @@ class _Reader:
             raise UsageError(f"there are no examples for few_shot {self.shots}", code="EVAL-109", where=str(self.data), hint=hint)
         found = _read_examples(file, self.options)
         if len(found) < self.shots:
-            message = f"few_shot is {self.shots}, and there are {len(found)} examples"
+            message = f"few_shot is {self.shots}, but there are only {len(found)} examples"
             raise UsageError(message, code="EVAL-110", where=str(file), hint="Add examples, or use fewer.")
         return found[: self.shots]
 

@@ -73,7 +73,7 @@ def read_tasks(names: Sequence[str], defaults: RowsEvaluatorOptions, asked: Eval
     """
     if not names:
         hint = "Name files of rows, or YAML files of tasks: --tasks questions.jsonl."
-        raise UsageError("no task is named", code="EVAL-095", where="tasks", hint=hint)
+        raise UsageError("no task given", code="EVAL-095", where="tasks", hint=hint)
     return [read_task(name, defaults, asked) for name in names]
 
 
@@ -99,7 +99,7 @@ def read_task(name: str, defaults: RowsEvaluatorOptions, asked: Evaluation) -> T
     metrics = [_metric(entry, place) for entry in given]
     names = [entry if isinstance(entry, str) else entry["name"] for entry in given]
     if options.answer_by != "generation" and options.metrics:
-        hint = "Leave metrics out: log-likelihoods are scored by accuracy."
+        hint = "Omit metrics: log-likelihoods are scored by accuracy."
         raise UsageError("metrics score generated answers, and answer_by is a likelihood", code="EVAL-115", where=str(path), hint=hint)
     for metric, label in zip(metrics, names, strict=True):
         if metric.runs_code and not asked.allow_code:

@@ -39,7 +39,7 @@ def list_families(as_json: bool = False) -> None:
 def search(text: str, as_json: bool) -> None:
     """List the model families and the models on the hubs whose name, id or architecture contains TEXT.
 
-    Not every model is listed: another one works if its architecture does.
+    A model that is not listed works too if its architecture is supported.
     """
     folded = text.lower()
     families = [

@@ -16,7 +16,7 @@ import click
 @click.option("--dry-run", is_flag=True, help="List what would be uploaded, without using the network.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(checkpoint: Path, target: str, private: bool, message: str, dry_run: bool, as_json: bool) -> None:  # noqa: PLR0917
-    """Upload CHECKPOINT, or what a run folder made, to TARGET, such as hf:org/name, with a model card.
+    """Upload CHECKPOINT, or the output of a run folder, to TARGET, such as hf:org/name, with a model card.
 
     The token is read from the environment: HF_TOKEN for hf:, MODELSCOPE_API_TOKEN for ms:.
     """

@@ -15,7 +15,7 @@ from swift_plugin_audit.commands import HEADS, LOG, chosen
 @click.option("--run", default="", help="Only entries on this run.")
 @click.option("--section", "sections", multiple=True, help="Only sections of this name: who, where, asked, data, …; repeatable.")
 @click.option("--reason", required=True, help="Why; recorded in the log.")
-@click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
+@click.option("--yes", is_flag=True, help="Remove the sections; without this flag they are only listed.")
 @LOG
 @HEADS
 def command(  # noqa: PLR0917

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def command(checkpoint: Path, log: Path | None, as_json: bool) -> int:
     """Trace CHECKPOINT (a folder or file that a run made) back through merging, quantizing and training to its data and base model.
 
-    The files are hashed, and found in the log by that hash, so that a copy with another name is found too. Exits with 1 if the log does
-    not know it, or its files are not those that were recorded.
+    The files are hashed, and found in the log by that hash, so that a copy with another name is found too. Exits with 1 if it is not in
+    the log, or its files differ from the recorded ones.
     """
     from swift_plugin_audit.trace import trace
 

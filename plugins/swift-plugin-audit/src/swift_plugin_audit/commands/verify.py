@@ -19,7 +19,7 @@ from swift_plugin_audit.commands import HEADS, JSON, LOG, chosen
 def command(log: Path | None, heads: Path | None, key: Path | None, runs: Path | None, as_json: bool) -> int:
     """Check that no entry was changed, removed, inserted or reordered, and that the end was not cut off; name the first bad line.
 
-    Exits with 0 if the log holds, with 1 if it does not.
+    Exits with 0 if the log is intact, with 1 if it is not.
     """
     from swift_plugin_audit.verify import verify
 

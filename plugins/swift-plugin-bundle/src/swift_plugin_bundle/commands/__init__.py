@@ -1,4 +1,4 @@
-"""Pack all that a recipe needs into one archive, for machines without a network."""
+"""Pack everything that a recipe needs into one archive, for machines without a network."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 
-@click.group("bundle", short_help="Pack all that a recipe needs into one archive, for machines without a network")
+@click.group("bundle", short_help="Pack everything that a recipe needs into one archive, for machines without a network")
 def command() -> None:
-    """Pack all that a recipe needs into one archive, for machines without a network."""
+    """Pack everything that a recipe needs into one archive, for machines without a network."""
 
 
-@command.command("show", short_help="List what a bundle holds")
+@command.command("show", short_help="List the contents of a bundle")
 @click.argument("bundle", type=click.Path(path_type=Path))
 def show(bundle: Path) -> int:
     """List the checkpoints, data sets and packages of BUNDLE, with their licences."""
@@ -21,7 +21,7 @@ def show(bundle: Path) -> int:
 
 @command.command("check", short_help="Check every file of a bundle")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--sha256", default="", help="SHA-256 that the index must have, as told by whoever made the bundle.")
+@click.option("--sha256", default="", help="Expected SHA-256 of the index, as given by the creator of the bundle.")
 def check(bundle: Path, sha256: str) -> int:
     """Check every file of BUNDLE against its hash."""
     return _installer([*_expected(sha256), "check"], bundle)
@@ -30,7 +30,7 @@ def check(bundle: Path, sha256: str) -> int:
 @command.command("install", short_help="Install a bundle into a new folder")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--sha256", default="", help="SHA-256 that the index must have, as told by whoever made the bundle.")
+@click.option("--sha256", default="", help="Expected SHA-256 of the index, as given by the creator of the bundle.")
 def install(bundle: Path, folder: Path, sha256: str) -> int:
     """Install BUNDLE into FOLDER, as `python BUNDLE install FOLDER` does where swift is not installed.
 

@@ -13,12 +13,12 @@ _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _LEAST = 10**6  # bytes of a part
 
 
-@click.command("create", short_help="Create a bundle of all that a recipe needs")
+@click.command("create", short_help="Create a bundle of everything that a recipe needs")
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; default: NAME.pyz here.")
 @click.option("--platform", default="", help="Platform tag of the wheels, such as manylinux_2_28_x86_64; default: this machine's.")
 @click.option("--python", default="", help="Python version of the other machine, such as 3.11; default: the running one.")
-@click.option("--split", default="", help="Largest part, such as 700MB; default: 3.9GB.")
+@click.option("--split", default="", help="Maximum size of a part, such as 700MB; default: 3.9GB.")
 @click.option("--dry-run", is_flag=True, help="Fetch and resolve, show the size and the contents, and write nothing.")
 def create(recipe: Path, output: Path | None, platform: str, python: str, split: str, dry_run: bool) -> None:  # noqa: PLR0917
     """Create a bundle of RECIPE: wheels for one platform and Python, checkpoints, data sets, local files, locks, licences and hashes.
@@ -54,7 +54,7 @@ def _bytes(text: str) -> int:
     size = int(float(found[1]) * _UNITS.get(found[2].lower(), 0)) if found else 0
     if size < _LEAST:
         raise UsageError(
-            f"'{text}' is no size of a part",
+            f"'{text}' is not a valid part size",
             code="BUNDLE-002",
             where="split",
             hint="Write a number with MB or GB, at least 1MB: --split 700MB.",

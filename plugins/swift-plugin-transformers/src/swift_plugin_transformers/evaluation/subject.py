@@ -74,7 +74,7 @@ class Subject:
         found = [window for sequence in sequences for window in sequence.windows(self.options.max_length)]
         if not any(any(window.counted) for window in found):
             raise UsageError(
-                "no token of the row counts",
+                "no token of the row is scored",
                 code="EVAL-066",
                 where=row.where,
                 hint="Text must not be empty; a conversation needs an answer.",

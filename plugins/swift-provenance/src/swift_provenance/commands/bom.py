@@ -12,7 +12,9 @@ import click
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; default: standard output.")
 @click.option("--name", default="", help="Name of the model; default: that of the folder.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where its runs are looked for.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Parent folder of the run folders to search."
+)
 def command(checkpoint: Path, output: Path | None, name: str, runs: Path) -> None:
     """Write the bill of materials of CHECKPOINT: a CycloneDX 1.6 ML-BOM in JSON.
 

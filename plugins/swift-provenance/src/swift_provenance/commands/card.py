@@ -13,8 +13,10 @@ from swift_core.contract import UsageError
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; default: README.md in the checkpoint.")
 @click.option("--name", default="", help="Name of the model; default: that of the folder.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where its runs are looked for.")
-@click.option("--annex-xi", is_flag=True, help="Add a table by the points of Annex XI of the EU AI Act.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Parent folder of the run folders to search."
+)
+@click.option("--annex-xi", is_flag=True, help="Add a table that follows Annex XI of the EU AI Act.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def command(checkpoint: Path, output: Path | None, name: str, runs: Path, annex_xi: bool, overwrite: bool) -> None:  # noqa: PLR0917
     """Write the model card of CHECKPOINT in Hugging Face's format.

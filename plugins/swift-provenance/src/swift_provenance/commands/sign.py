@@ -23,6 +23,6 @@ def command(checkpoint: Path, key: Path | None, password_env: str, keyless: bool
     from swift_provenance import signing
 
     if (key is None) == (not keyless):
-        raise UsageError("it must be either --key or --keyless", code="AUDIT-019", where="swift sign", hint="Name the key: --key key.pem.")
+        raise UsageError("give either --key or --keyless", code="AUDIT-019", where="swift sign", hint="Name the key: --key key.pem.")
     signature = signing.sign(checkpoint, key, os.environ.get(password_env)) if key else signing.sign_keyless(checkpoint)
     click.echo(f"signature: {signature}")

@@ -27,5 +27,5 @@ def command(checkpoint: Path, key: Path | None, identity: str | None, identity_p
         signing.verify_keyless(checkpoint, identity, identity_provider)
     else:
         hint = "Give --key, or both --identity and --identity-provider."
-        raise UsageError("nothing says who must have signed it", code="AUDIT-020", where="swift verify", hint=hint)
+        raise UsageError("no signer is specified", code="AUDIT-020", where="swift verify", hint=hint)
     click.echo(f"{checkpoint}: the signature holds")

@@ -43,7 +43,7 @@ def _scores(name: str, reward: _Scoring, answers: Sequence[Answered]) -> list[fl
         raise error.with_context(where=error.where or where) from error
     except ValueError as error:
         raise UsageError(
-            f"the reward '{name}' refuses an answer: {error}", code="RL-017", where=where, hint="Correct the rows or the reward."
+            f"the reward '{name}' rejected an answer: {error}", code="RL-017", where=where, hint="Correct the rows or the reward."
         ) from error
     except Exception as error:
         raise raised(error, "reward", name, where) from error

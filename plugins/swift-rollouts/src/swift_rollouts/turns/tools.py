@@ -22,7 +22,7 @@ def load_tool(choice: CodeChoice) -> Callable[..., Any]:
     function: Callable[..., Any] = loading.load(choice, where)
     if not inspect.isroutine(function):
         hint = "Give a function; an environment is given as --multi-turn-scheduler."
-        raise UsageError(f"the tool '{choice.name}' is no function", code="RL-044", where=where, hint=hint)
+        raise UsageError(f"the tool '{choice.name}' is not a function", code="RL-044", where=where, hint=hint)
     return function
 
 

@@ -1,4 +1,4 @@
-"""Put questions to a checkpoint or a server, and keep the answers."""
+"""Send questions to a checkpoint or a server, and save the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that a server gives a checkpoint the tokens it was trained on."""
+"""Check that a server renders conversations to the tokens that a checkpoint was trained on."""
 
 from __future__ import annotations
 

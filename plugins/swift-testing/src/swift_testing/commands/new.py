@@ -13,7 +13,7 @@ from swift_testing import scaffold
 
 @click.command("new", short_help="Create the scaffold of a plugin")
 @click.argument("name")
-@click.option("--kind", required=True, type=click.Choice(scaffold.KINDS), help="What the plugin adds.")
+@click.option("--kind", required=True, type=click.Choice(scaffold.KINDS), help="Kind of part that the plugin provides.")
 @click.option("--folder", default=".", type=click.Path(path_type=Path), help="Parent of the new folder.  [default: the current folder]")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 def command(name: str, kind: str, folder: Path, overwrite: bool) -> None:
