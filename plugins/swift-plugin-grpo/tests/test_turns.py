@@ -181,7 +181,7 @@ def test_tools_are_called(tiny_model, code):
         server.answer = Spoken(tokenizer, [f"Let me see. {calls[0]}{end}", f"{calls[1]}{end}", f"It is 5.{end}"])
         options = RolloutOptions(max_completion_length=2000)
         conversations = Conversations(
-            engine=Engine(Server(server.url, ("m",)), options), process=process, template=template, facts=facts, tools=schemas,
+            engine=Engine(Server(server.url, ("m",)), options, 1 << 20), process=process, template=template, facts=facts, tools=schemas,
             parser=PARSERS["hermes"], max_turns=5,
         )  # fmt: skip
         (answer,) = conversations.answers(0, [1, 2], 1, model="m", seed=3)

@@ -69,12 +69,13 @@ def make_feed(
         _check_context(samples, session, options)
     order = EpochSampler(len(prompts), rows // count, seed=options.seed, shuffle=options.shuffle)
     rollout, server = options.engine, server_of(session.run)
-    engine = Engine(server, options)
+    engine = Engine(server, options, session.vocabulary)
     samplers = make_samplers(session, options, engine, score)
     if session.strategy.writer:
         ids = prompts[0].ids.tolist()
         tokenizer = tokenizer_of(session.trainer.processor)
-        engine.check(ids, tokenizer.decode(ids), server.models[0])
+        text = tokenizer.decode(ids)
+        engine.check(ids, text, tokenizer.encode(text, add_special_tokens=False), server.models[0])
     rounds = options.max_resample_times if isinstance(options, RewardOptions) and options.dynamic_sample else 0
     groups = samplers.sampler(prompts, partial(generation_file, session.report.folder), order.step, count, rounds)
     evaluation = None

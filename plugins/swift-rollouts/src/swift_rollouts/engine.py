@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,12 @@ class Engine:
     Attributes:
         server: the server.
         options: of the sampling.
+        vocabulary: number of the token ids of the model that is trained.
     """
 
     server: Server
     options: RolloutOptions
+    vocabulary: int
 
     def answers(self, ids: Sequence[int], count: int, *, model: str, seed: int, max_tokens: int = 0) -> list[Answer]:
         """Return answers to a prompt.
@@ -52,11 +55,12 @@ class Engine:
             raise self._wrong(f"returned {len(found)} answers instead of {count}")
         return found
 
-    def check(self, ids: Sequence[int], text: str, model: str) -> None:
+    def check(self, ids: Sequence[int], text: str, tokens: Sequence[int], model: str) -> None:
         """Check the server with a prompt before the first step.
 
         Args:
             ids, text: a prompt, as token ids and as text.
+            tokens: what the tokenizer of the model that is trained makes of that text.
             model: name of the model on the server.
 
         Raises:
@@ -65,8 +69,8 @@ class Engine:
         try:
             own = Client(self.server).post("../tokenize", {"model": model, "prompt": text, "add_special_tokens": False})["tokens"]
         except (Refused, KeyError, TypeError):
-            own = list(ids)  # it has no such route
-        if list(own) != list(ids):
+            own = list(tokens)  # it has no such route
+        if list(own) != list(tokens):
             raise self._wrong("has another tokenizer than the model that is trained", _TOKENIZER)
         self.answers(ids, 1, model=model, seed=0, max_tokens=1)
         if (self.options.temperature != 1 or self.options.truncated) and not self._processes(ids, model):
@@ -109,6 +113,10 @@ class Engine:
             raise self._wrong("does not return token ids", "It needs the field return_token_ids, as vLLM and swift serve have it.")
         if not isinstance(logprobs, list) or len(logprobs) != len(ids) or None in logprobs:
             raise self._wrong("does not return a log-probability for each token")
+        if not all(isinstance(token, int) and 0 <= token < self.vocabulary for token in ids):
+            raise self._wrong("returned a token that the model that is trained does not have", _TOKENIZER)
+        if not all(math.isfinite(value) for value in logprobs):
+            raise self._wrong("returned a log-probability that is not finite", "Serve the model in float32 or bfloat16.")
         asked = choice.get("prompt_token_ids")
         if asked is not None and list(asked) != list(prompt):
             raise self._wrong("answered other tokens than it was asked", _TOKENIZER)

@@ -21,6 +21,7 @@ from swift_core.contract import PeerFailed, SwiftError
 from swift_core.system import make_folder
 from swift_rollouts.generation import Generation
 from swift_rollouts.policy import Version
+from swift_rollouts.sampling import partial_file
 
 if TYPE_CHECKING:
     from swift_train.online import Session
@@ -153,7 +154,15 @@ class RolloutFeed:
                     for file in path.parent.glob(f"{path.stem}.*"):
                         copyfile(file, own.parent / file.name)
                 return True
+        self._copy_partial(partial_file(own))
         return False
+
+    def _copy_partial(self, own: Path) -> None:
+        """Copy the groups that had arrived when a run that this one resumes ended; they count if they are of the same weights."""
+        found = next((path for folder in self._earlier if (path := folder / own.parent.name / own.name).is_file()), None)
+        if found and not own.is_file():
+            make_folder(own.parent)
+            copyfile(found, own)
 
     def _sampled(self, sampler: GroupSampler, number: int) -> Generation:
         """Wait until a generation is sampled, and read it. Collective, and in short rounds, so that no operation waits for long."""

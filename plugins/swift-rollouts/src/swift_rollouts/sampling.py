@@ -69,7 +69,7 @@ class GroupSampler:
         """
         began = time.perf_counter()
         file = self.file(number)
-        partial = _Partial(file.with_suffix(".partial.jsonl"), {"version": version, "digest": self.digest})
+        partial = _Partial(partial_file(file), {"version": version, "digest": self.digest})
         chosen = self.chosen(number)
         groups = self._groups(number, chosen, model, partial, progress)
         used, replaced = set(chosen), 0
@@ -115,6 +115,11 @@ class GroupSampler:
     def _seed(self, number: int, prompt: int) -> int:
         """Return the seed of the first answer to a prompt; that of each further one is larger by 1."""
         return int(np.random.SeedSequence((self.seed, number, prompt)).generate_state(1)[0]) % (_SEEDS - self.count)
+
+
+def partial_file(file: Path) -> Path:
+    """Return the file of the groups of a generation that have arrived so far."""
+    return file.with_suffix(".partial.jsonl")
 
 
 class _Partial:

@@ -47,6 +47,7 @@ class Session:
         trainer: has the model, and writes its weights. They are those before the first step, also in a run that resumes.
         rows_per_step: over all ranks.
         context: the model's maximum context length, in tokens.
+        vocabulary: number of the model's token ids.
         heldout: the rows for evaluation, if there are any.
         resume: the checkpoints that the run resumes from, if it does.
     """
@@ -58,6 +59,7 @@ class Session:
     trainer: Trainer
     rows_per_step: int
     context: int
+    vocabulary: int
     heldout: Samples | None
     resume: Resume | None
 
