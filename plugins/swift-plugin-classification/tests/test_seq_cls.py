@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import RawRow
 from swift_core.contract.errors import UsageError
+from swift_core.runs import Report
 
 SETTINGS = {"max_steps": 3, "learning_rate": 3e-3, "max_grad_norm": 0.0, "shuffle": False, "schedule": "constant"}
 TEXTS = ["The word " + " ".join(("red", "green", "blue", "far", "near")[: 1 + number % 5]) for number in range(12)]
@@ -96,6 +97,15 @@ def test_other_labels_are_refused_with_their_row(tiny_model, tmp_path, kind, lab
     with pytest.raises(UsageError) as error:
         run_training(training_run(tiny_model, file, task="seq-cls", num_labels=3, problem_type=kind, **SETTINGS), tmp_path / "run")
     assert "row 2" in error.value.where
+
+
+@pytest.mark.parametrize(("labels", "said"), [([0, 1] * 6, "no row is of the class 2"), ([1] * 12, "all rows are of the class 1")])
+def test_classes_without_rows_are_said(tiny_model, tmp_path, monkeypatch, labels, said):
+    notes = []
+    monkeypatch.setattr(Report, "note", lambda _, text: notes.append(text))
+    _, file = labelled(tmp_path / "rows.jsonl", labels)
+    run_training(training_run(tiny_model, file, task="seq-cls", num_labels=3, **{**SETTINGS, "max_steps": 1}), tmp_path / "run")
+    assert [said in text for text in notes if "WARNING" in text] == [True]
 
 
 def test_the_system_prompt_of_the_options_is_in_the_text(tiny_model):

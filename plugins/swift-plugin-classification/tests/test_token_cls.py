@@ -17,6 +17,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import RawRow
 from swift_core.contract.errors import UsageError
+from swift_core.runs import Report
 
 SETTINGS = {"max_steps": 3, "learning_rate": 3e-3, "max_grad_norm": 0.0, "shuffle": False, "schedule": "constant"}
 NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -179,6 +180,14 @@ def test_the_f1_score_counts_entities_with_both_borders():
     sequence = torch.tensor([0, 0, 0, 0, 0, 0, 1])
     right, both = score(torch.tensor(found), torch.tensor(true), sequence)
     assert (right.item(), both.item()) == (2 * 2, 3 + 4)  # PER, and LOC of the second row
+
+
+def test_classes_without_tokens_are_said(tiny_model, tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr(Report, "note", lambda _, text: notes.append(text))
+    file = write_rows(tmp_path / "rows.jsonl", [{"tokens": ["Ada", "ran"], "tags": ["B-PER", "O"]}] * 4)
+    run_training(training_run(tiny_model, file, task="token-cls", label_names=NAMES, num_labels=5, max_steps=1), tmp_path / "run")
+    assert ["I-PER, B-LOC, I-LOC" in text for text in notes if "WARNING" in text] == [True]
 
 
 def test_label_names_count_the_labels():

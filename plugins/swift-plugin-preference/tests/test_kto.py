@@ -11,6 +11,7 @@ from swift_train.testing import on_ranks, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.contract.errors import UsageError
+from swift_core.runs import Report
 
 ROWS = [
     {
@@ -95,6 +96,16 @@ def test_a_label_that_is_no_judgement_is_refused(tiny_model, tmp_path):
         run_training(training_run(tiny_model, rows, task="kto", **SETTINGS), tmp_path / "run")
     assert error.value.code == "TRAIN-104"
     assert "row 2" in error.value.where
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_labels_of_one_kind_are_said(tiny_model, tmp_path, monkeypatch, label):
+    said = []
+    monkeypatch.setattr(Report, "note", lambda _, text: said.append(text))
+    rows = write_rows(tmp_path / "rows.jsonl", [{**row, "label": label} for row in ROWS])
+    run_training(training_run(tiny_model, rows, task="kto", **{**SETTINGS, "max_steps": 1}), tmp_path / "run")
+    (text,) = [text for text in said if "WARNING" in text]
+    assert f"all 12 rows are labelled {'good' if label else 'bad'}" in text
 
 
 def test_one_row_is_refused(tiny_model, tmp_path):

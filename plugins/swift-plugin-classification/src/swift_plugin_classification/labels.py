@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_data.rows import ChatRow, LabelRow, normalise
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from swift_core.contract import RawRow
+    from swift_plugin_classification.label_options import LabelOptions
     from swift_plugin_classification.options import ProblemType, SequenceClassificationOptions
 
 
@@ -82,6 +83,15 @@ _NEEDS = {
     "multi_label_classification": "a list of numbers of classes, below {}",
     "regression": "{} number(s)",
 }
+
+
+def without_rows(seen: Collection[int], options: LabelOptions) -> list[str]:
+    """Return a warning that names the classes without rows; none if all have some."""
+    names = options.label_names or [str(number) for number in range(options.num_labels)]
+    missing = [name for number, name in enumerate(names) if number not in seen]
+    if len(seen) == 1:
+        return [f"all rows are of the class {names[next(iter(seen))]}: nothing tells it from another one"]
+    return [f"no row is of the class {', '.join(missing[:8])}{', …' if len(missing) > 8 else ''}"] if missing else []
 
 
 def column_names(problem_type: ProblemType, num_labels: int) -> tuple[str, ...]:

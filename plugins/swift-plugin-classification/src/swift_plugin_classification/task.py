@@ -12,11 +12,12 @@ from swift_train.score_task import ScoreTask
 from swift_train.tasks import Loss
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from swift_plugin_classification.labels import LabelledEncoder, column_names
+from swift_plugin_classification.labels import LabelledEncoder, column_names, without_rows
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
     from swift_train.media.rows import RowMedia
+    from swift_train.samples import Samples
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
@@ -40,6 +41,16 @@ class SequenceClassification(ScoreTask):
         """Return the encoder of label rows, with or without the model's chat template."""
         self._encoder = LabelledEncoder(tokenizer, self.options, stops, media)
         return self._encoder
+
+    def warnings(self, samples: Samples) -> list[str]:
+        """Name the classes that no row has."""
+        options = self.options
+        columns = [samples.column(name) for name in column_names(options.problem_type, options.num_labels)]
+        if options.problem_type == "regression":
+            return []
+        one = options.problem_type == "single_label_classification"
+        seen = {int(value) for value in columns[0]} if one else {number for number, values in enumerate(columns) if values.any()}
+        return without_rows(seen, options)
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the rows; with the accuracy (of all classes of a row), or the mean squared error."""

@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from swift_formats.head_facts import HeadFacts, write_head_facts
 from swift_train.tasks import Loss, NextToken
-from swift_train.tokenise import TARGET
+from swift_train.tokenise import NO_TARGET, TARGET
 from torch.nn.functional import cross_entropy
 
 from swift_plugin_classification.entity_metric import EntityF1
+from swift_plugin_classification.labels import without_rows
 from swift_plugin_classification.token_labels import TokenLabelEncoder
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
     from swift_train.media.rows import RowMedia
+    from swift_train.samples import Samples
     from torch import Tensor
     from torch.nn import Module
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +38,10 @@ class TokenClassification(NextToken):
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> TokenLabelEncoder:
         """Return the encoder of tagged rows."""
         return TokenLabelEncoder(tokenizer, self.options)
+
+    def warnings(self, samples: Samples) -> list[str]:
+        """Name the classes that no token has."""
+        return without_rows({int(number) for store in samples.stores for number in np.unique(store.targets)} - {NO_TARGET}, self.options)
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the scores of the labelled tokens themselves, (supervised, classes)."""

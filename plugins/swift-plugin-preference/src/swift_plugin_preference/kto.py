@@ -71,6 +71,13 @@ class Kto(SampleTask):
         """Return the encoder of label rows, which uses the model's chat template."""
         return LabelEncoder(tokenizer, self.options, stops, media)
 
+    def warnings(self, samples: Samples) -> list[str]:
+        """Say that all labels are of one kind."""
+        if len(kinds := set(samples.column("label").tolist())) > 1:
+            return []
+        kind, way = ("good", "swift sft trains on good answers") if kinds == {1.0} else ("bad", "nothing is learned of good answers")
+        return [f"all {len(samples)} rows are labelled {kind}, and KTO learns from the difference of good and bad ones; {way}"]
+
     def arrange(self, samples: Samples) -> Samples:
         """Add the second sequence to each sample."""
         return Mismatched(samples, self.options.seed)

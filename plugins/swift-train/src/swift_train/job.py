@@ -41,6 +41,7 @@ from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, ma
 from swift_train.sampler import StepSampler, make_sampler, rows_per_step
 from swift_train.samples import Samples
 from swift_train.stream import Stream
+from swift_train.tasks import LossTask, WarningTask
 from swift_train.template_date import fix_date
 from swift_train.trainer import Trainer
 from swift_train.watchdog import Watchdog, WatchedTask
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from swift_train.options import TrainOptions
     from swift_train.roles import Loaded
     from swift_train.strategy import Strategy
-    from swift_train.tasks import LossTask
 
 _PATIENCE = 2.5  # factor on the timeout for reading or writing a whole model, which makes no watchdog mark meanwhile
 
@@ -181,6 +181,8 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
                 places = dict.fromkeys(heldout.origin(index) for index in range(len(heldout)))
                 write_json(report.folder / "held_out.json", {"rows": [*places]})
         first = rows[0]
+        for text in task.warnings(rows) if isinstance(task, WarningTask) else ():
+            report.note(f"WARNING: {text}")
         rows, heldout = task.arrange(rows), task.arrange(heldout) if heldout else None
     if report.speaks and not isinstance(task, OnlineTask):
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())

@@ -94,6 +94,13 @@ class Samples:
         """The stores, and for each sample its store and its index there: the arguments that make these samples."""
         return self.stores, self._which, self._index
 
+    def column(self, name: str) -> NDArray[np.float32]:
+        """Return a column of the rows, a label for example: of the first sequence of each sample, (samples,)."""
+        every = [store.columns[store.first, store.meta["columns"].index(name)] for store in self.stores]
+        base = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(store) for store in self.stores])])
+        taken: NDArray[np.float32] = np.concatenate(every)[base[self._which] + self._index]
+        return taken
+
     def digest(self) -> str:
         """Return a SHA-256 over all tokens, weights and sample boundaries, and the selection."""
         made = hashlib.sha256("".join(store.meta["digest"] for store in self.stores).encode())

@@ -168,6 +168,15 @@ class LossTask(Protocol):
         ...
 
 
+@runtime_checkable
+class WarningTask(LossTask, Protocol):
+    """A task that knows when its training rows can't teach what it is for."""
+
+    def warnings(self, samples: Samples) -> Sequence[str]:
+        """Return what is wrong with the training rows as a whole, such as labels of one kind only; they are noted before the first step."""
+        ...
+
+
 class NextToken:
     """Next-token prediction; logits are computed only at supervised positions, (supervised, vocabulary)."""
 
