@@ -102,7 +102,7 @@ def train(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         report.progress("load", 1, 1)
         session = Session(
             run=run, report=report, strategy=strategy, watchdog=watchdog, trainer=trainer, rows_per_step=rows_per_step(options, strategy),
-            context=context_of(shapes), vocabulary=int(shapes.model.config.get_text_config().vocab_size), heldout=heldout, resume=resume,
+            context=context_of(shapes), vocabulary=vocabulary_of(shapes), heldout=heldout, resume=resume,
         )  # fmt: skip
         sampler = stack.enter_context(_sampler(task, rows, session, max_length))
         loop = Loop(
@@ -215,6 +215,12 @@ def context_of(shapes: Loaded) -> int:
     """Return the model's maximum context length."""
     model: Any = shapes.model
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+
+
+def vocabulary_of(shapes: Loaded) -> int:
+    """Return the number of the model's token ids."""
+    model: Any = shapes.model
+    return int(model.config.get_text_config().vocab_size)
 
 
 def _strategy(run: Run) -> Any:
