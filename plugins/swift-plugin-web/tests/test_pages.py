@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,41 @@ def test_a_form_shows_few_fields_at_once(client):
     first = text.partition("<details>")[0]
     assert 4 < first.count('class="field"') <= MOST_BASIC
     assert text.count('class="field"') > 40
+
+
+def every_option():
+    """Each verb of a page with each implementation of each of its parts: the paths of the options, with their sections."""
+    from swift_plugin_web.forms import PAGE_VERBS, training_verbs, verb_of_page
+
+    from swift_core.contract import Settings
+    from swift_core.options import flags_for
+    from swift_core.plugins import registry
+
+    found = {}
+    for verb in [*training_verbs(), *map(verb_of_page, PAGE_VERBS)]:
+        chosen = [{part: spec.name} for part in verb.parts if part not in {"launcher", *verb.fixed} for spec in registry().all(part)]
+        for settings in [{}, *chosen]:
+            found |= {flag.path: flag for flag in flags_for(verb, [], Settings(dict(settings)), registry()).flags.values()}
+    return found
+
+
+def test_every_option_has_a_group_and_none_that_takes_code_is_offered():
+    from swift_plugin_web.levels import HIDDEN, NAMES, group_of
+
+    options = every_option()
+    assert len(options) > 300
+    shown = {path: flag for path, flag in options.items() if not HIDDEN & {*path.split(".")}}
+    assert [path for path, flag in shown.items() if group_of(path, flag.section) == "Other"] == []
+    code = [path for path, flag in shown.items() if re.search(r"FILE\.py|MODULE:|Python file|Shell command", flag.field.description)]
+    assert {path.rpartition(".")[2] for path in code} <= NAMES
+
+
+@pytest.mark.parametrize("value", ["os:system", "rewards.py:f", "accuracy\nos:system", '{"name": "os:system"}'])
+def test_code_is_refused_where_a_name_is_wanted(client, site, value):
+    values = {"csrf": site.csrf, "verb": "grpo", "model": "model", "dataset": "rows.jsonl", "reward_funcs": value}
+    (fault,) = client.post("/train/check", data=values).json()["faults"]
+    assert fault["path"] == "reward_funcs"
+    assert "no code" in fault["message"]
 
 
 def check(client, site, **values):

@@ -129,7 +129,7 @@ def test_options_that_run_code_are_not_offered(site, client):
     paths = {field.path for field in (*form.basic, *(field for group in form.groups.values() for field in group))}
     assert {"model", "dataset", "learning_rate"} <= paths
     assert not {"trust_remote_code", "envs", "callbacks", "launcher"} & paths
-    for name in ("trust_remote_code", "envs", "launcher", "plugins"):
+    for name in ("trust_remote_code", "envs", "launcher", "launcher.setup", "plugins", "modules", "tools", "allow_code", "extra"):
         answer = client.post("/train/check", data={"csrf": site.csrf, name: "x"})
         assert answer.json()["faults"][0]["code"] == "WEB-003", name
 

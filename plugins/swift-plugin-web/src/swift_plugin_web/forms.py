@@ -47,12 +47,13 @@ def training_verbs() -> list[VerbSpec]:
 
 def form_of(verb: VerbSpec, values: Mapping[str, str]) -> Form:
     """Return the form of a verb, filled with values; the parts that these choose decide its fields."""
-    known = {name: input_of(flag, values.get(name, "")) for name, flag in _flags(verb, values).items()}
+    flags = _flags(verb, values)
+    known = {name: input_of(flag, values.get(name, "")) for name, flag in flags.items()}
     first = basic(list(known))
     groups: dict[str, list[Input]] = {}
     for path, found in known.items():
         if path not in first:
-            groups.setdefault(group_of(path), []).append(found)
+            groups.setdefault(group_of(path, flags[path].section), []).append(found)
     return Form(verb, tuple(known[path] for path in first), {name: tuple(inputs) for name, inputs in groups.items()})
 
 
@@ -95,7 +96,7 @@ def _flags(verb: VerbSpec, values: Mapping[str, str]) -> dict[str, Flag]:
     parts = {path: value for path, value in values.items() if path in verb.parts and value}
     config = Settings({**parts, **({"dataset": listed(values.get("dataset", "").split())} if values.get("dataset") else {})})
     found = flags_for(verb, [], config, registry()).flags.values()
-    return {flag.path: flag for flag in found if not HIDDEN & {flag.path, flag.path.rpartition(".")[2]}}
+    return {flag.path: flag for flag in found if not HIDDEN & {*flag.path.split(".")}}
 
 
 def _value(shown: Input, text: str) -> Any:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import UsageError
+from swift_plugin_web.levels import NAMES
 
 _SPLIT = re.compile(r"[=#,\s]+")
+_PLUGIN = re.compile(r"[\w-]+(:[\w-]+=[^:]*)*|[^:]*")  # a name with options, or a text without colons
 _NAME = re.compile(r"[\w][\w.+ -]{0,120}")
 
 
@@ -28,12 +30,15 @@ def inside(path: Path | str, folders: Sequence[Path]) -> Path:
 
 
 def check_values(values: Any, folders: Sequence[Path], where: str = "") -> None:
-    """Check every text in option values that is, or may become, a path.
+    """Check every text in option values that is, or may become, a path or code.
 
     Raises:
-        UsageError: one is outside the folders.
+        UsageError: one is outside the folders, or names code where a plugin is wanted.
     """
     for place, text in _texts(values, where):
+        if NAMES & {*place.split(".")} and not _PLUGIN.fullmatch(text):
+            hint = "Name one of an installed plugin; the command line takes code too."
+            raise UsageError("this page takes names of plugins here, no code", code="WEB-022", where=place, hint=hint)
         for piece in (text, *_SPLIT.split(text)):
             bare = re.sub(r"^[a-z]+:(?=[/~.])", "", piece)
             if bare.startswith(("/", "~", "\\")) or ".." in Path(bare).parts or (bare and _exists(bare)):

@@ -5,7 +5,7 @@ const post = (address, body) => fetch(address, {method: "POST", body, headers: {
 
 function checked(form) {
   const plan = document.getElementById("plan"), faults = document.getElementById("faults");
-  let turn = 0, timer = 0;
+  let turn = 0, timer = 0, typed = false;  // what is still empty is no fault before anything was typed
   const line = (text, kind) => Object.assign(document.createElement("p"), {textContent: text, className: kind});
   async function check() {
     const mine = ++turn;
@@ -24,7 +24,8 @@ function checked(form) {
     }
     faults.replaceChildren();
     for (const fault of found.faults) {
-      const field = form.querySelector(`.field[data-path="${CSS.escape(fault.path)}"]`), text = `${fault.message} ${fault.hint}`.trim();
+      const field = form.querySelector(`.field[data-path="${CSS.escape(fault.path)}"]`), text = [fault.message, fault.hint].filter(Boolean).join(/[.!?:]$/.test(fault.message) ? " " : ". ");
+      if (field && !typed && !field.querySelector("input,select,textarea").value) continue;
       if (field) {
         field.classList.add("bad");
         field.closest("details")?.setAttribute("open", "");
@@ -44,7 +45,7 @@ function checked(form) {
     const given = [...new FormData(form)].filter(([name, value]) => value && name !== "csrf");
     location.search = new URLSearchParams(given.map(([name, value]) => [name === "verb" ? "task" : name, value]));
   });
-  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(check, 500); });
+  form.addEventListener("input", () => { typed = true; clearTimeout(timer); timer = setTimeout(check, 500); });
   check();
 }
 
