@@ -54,6 +54,17 @@ def test_an_adapter_on_a_base_in_four_bits(tiny_model, tmp_path, report):
     assert (learned - logits(build.load_checkpoint(tiny_model, device="cpu").model)).abs().max() > 0.1
 
 
+def test_the_worker_has_the_plugin_of_the_base_in_four_bits(tiny_model, tmp_path):
+    """A merge runs in a process that loads the plugins of its parts alone."""
+    from swift_core.api import resolved
+
+    learned_adapter(tiny_model, tmp_path / "adapter", "qlora", quantizer="bnb", dropout=0)
+    run = resolved("merge", {"model": str(tiny_model), "adapter": [str(tmp_path / "adapter")]})
+    assert run.parts["quantizer"].plugin == "bnb"
+    learned_adapter(tiny_model, tmp_path / "plain")
+    assert "quantizer" not in resolved("merge", {"model": str(tiny_model), "adapter": [str(tmp_path / "plain")]}).parts
+
+
 def test_rounding_is_allowed_for_and_not_more(tiny_model, tmp_path, report):
     learned_adapter(tiny_model, tmp_path / "adapter")
     _, figures = merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out", dtype="bfloat16"), report)
