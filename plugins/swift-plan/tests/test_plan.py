@@ -63,6 +63,25 @@ def test_more_never_needs_less(run, more):
     assert plan_of(with_options(run, more), device, traced=False).peak >= plan_of(run, device, traced=False).peak
 
 
+def test_the_rows_are_measured_as_training_encodes_them(run):
+    from swift_plan.server import rows_of
+    from swift_plan.workload import Rows
+
+    found = Rows(**rows_of(with_options(run, {"max_length": 512})))
+    assert found.count == 4
+    assert 8 < found.longest < 200
+    assert 0 < found.supervised < 1
+    assert Rows(**rows_of(with_options(run, {"max_length": 8}))).supervised == 1, "of rows that do not fit, no share is known"
+
+
+def test_what_towers_need_beside_the_tokens_is_said(tmp_path):
+    from swift_testing.tiny_vlm import write_tiny_vlm
+
+    rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(2))
+    seeing = plan_of(training_run(write_tiny_vlm(tmp_path / "model"), rows), device_named("rtx3090"), traced=False)
+    assert any("vision" in note for note in seeing.notes)
+
+
 def small(memory: int) -> Device:
     return Device(name="small", title="a small card", memory=memory, host=1 << 40)
 

@@ -88,7 +88,7 @@ def _training(
 ) -> Plan:
     work = workload_of(run, shapes, kind=device.kind, rows=rows)
     state = formula.state_of(run, shapes, dtype)
-    notes = [work.note] if work.note else []
+    notes = [*([work.note] if work.note else []), *_towers(shapes)]
     found: Trace | None = None
     if traced:
         from swift_plan.client import Tracer
@@ -118,6 +118,13 @@ def _training(
         plan = replace(plan, host=_HOST + formula.loaded_bytes(shapes, dtype, None))
     flops, moved = _arithmetic(run, shapes, work, found)
     return _timed(plan, flops, moved, dtype)
+
+
+def _towers(shapes: Shapes) -> list[str]:
+    """Return a note on what is not counted if the model has towers: their weights and the tokens that they give are."""
+    kinds = [name.removesuffix("_config") for name in ("vision_config", "audio_config") if isinstance(shapes.config.get(name), dict)]
+    what = " and ".join(kinds)
+    return [f"The {what} tower is counted with its weights and the tokens that it gives, not with its own activations."] if kinds else []
 
 
 def _with_buckets(found: Trace) -> Trace:

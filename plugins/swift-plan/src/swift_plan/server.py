@@ -36,14 +36,14 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     run = Run.from_json(request["run"])
     local.use_local_plugins(run.plugins, where="plugins")
     if request["do"] == "rows":
-        return _rows(run)
+        return rows_of(run)
     from swift_plan.tracing import trace
     from swift_plan.workload import Workload
 
     return trace(run, Workload.from_json(request["work"]), request["dtype"]).to_json()
 
 
-def _rows(run: Run) -> dict[str, Any]:
+def rows_of(run: Run) -> dict[str, Any]:
     """Return the longest of the first rows in tokens, the fraction that is supervised, and the number of all rows."""
     from itertools import islice
 
@@ -62,9 +62,10 @@ def _rows(run: Run) -> dict[str, Any]:
         count += sum(1 for _ in raw_rows(choice, reading))
         for _, measured in inspect.measure(islice(raw_rows(choice, reading), _SAMPLED), Skips(reading)):
             longest = max(longest, sum(measured.lengths))
-            tokens += sum(measured.lengths)
-            supervised += measured.supervised
-    return {"longest": longest, "supervised": supervised / max(1, tokens), "count": count}
+            if measured.learned:  # a row that is cut or refused says nothing of the share
+                tokens += sum(measured.lengths)
+                supervised += measured.learned
+    return {"longest": longest, "supervised": supervised / tokens if tokens else 1.0, "count": count}
 
 
 if __name__ == "__main__":
