@@ -71,7 +71,7 @@ def test_the_rows_are_measured_as_training_encodes_them(run):
     assert found.count == 4
     assert 8 < found.longest < 200
     assert 0 < found.supervised < 1
-    assert Rows(**rows_of(with_options(run, {"max_length": 8}))).supervised == 1, "of rows that do not fit, no share is known"
+    assert Rows(**rows_of(run)).supervised == 1, "of rows that do not fit, no share is known"
 
 
 def test_what_towers_need_beside_the_tokens_is_said(tmp_path):
