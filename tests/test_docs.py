@@ -33,6 +33,7 @@ def test_every_command_is_one_that_the_command_line_takes(page, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     readme = (ROOT / "README.md").read_text()
     (tmp_path / "ds.json").write_text('{"zero_optimization": {"stage": 3}}')
+    (tmp_path / "tokens.txt").write_text("<tool>\n")
     (tmp_path / "sft.yaml").write_text(textwrap.dedent(re.search(r"swift sft sft.yaml`:\n\n((?:    .*\n)+)", readme)[1]))
     wrong = []
     for shown, words in doc_commands.commands(page):

@@ -54,5 +54,5 @@ def kernels_named(name: str) -> Kernels:
         raise UsageError(f"there are no kernels '{name}'", code="TRAIN-218", where="kernels", hint=hint)
     found: Kernels = Ref(known[name]).load()()
     if missing := found.missing():
-        raise UsageError(f"the kernels '{name}' need {missing}", code="TRAIN-178", where="kernels", hint=f"pip install '{missing}'")
+        raise UsageError(f"the kernels '{name}' need {missing}", code="TRAIN-220", where="kernels", hint=f"pip install '{missing}'")
     return found

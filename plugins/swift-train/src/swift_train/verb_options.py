@@ -54,7 +54,7 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
         list, "Special tokens to add: they are never split, and left out of decoded text. FILE.txt has one in each line.",
         also=("add_special_tokens",),
     )  # fmt: skip
-    rope_scaling: dict[str, Any] = option(
+    rope_scaling: str | dict[str, Any] = option(
         dict,
         "Scale the rotary position embeddings for rows that are longer than the model's context: linear, dynamic or yarn; or as JSON, "
         "with a factor. Without one, it is computed from max_model_len, or max_length.",
@@ -87,8 +87,8 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
 
     @field_validator("rope_scaling")
     @classmethod
-    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value and (value.get("rope_type") or value.get("type")) not in KINDS:
+    def _known(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(value, dict) and value and (value.get("rope_type") or value.get("type")) not in KINDS:
             raise ValueError(f"must have a rope_type: {', '.join(KINDS)}")
         return value
 
