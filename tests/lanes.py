@@ -14,7 +14,10 @@ class Lane:
 
 
 LANES = {
-    "architectures": Lane(10, "every causal type of transformers, small: rows together as alone; LoRA chosen, learned, saved, merged"),
+    "architectures": Lane(
+        10,
+        "every class of transformers, small: loaded, LoRA, a step, saved, merged, as docs/reference/architectures.md says; rows as alone",
+    ),
     "clients": Lane(3, "OpenAI's Python and npm clients, LangChain's and LiteLLM's against the embedded server; needs node"),
     "data": Lane(2, "every named set of the real LLaMA-Factory archive, row by row"),
     "deepspeed": Lane(6, "ZeRO 1 to 3 on DeepSpeed itself against one process; resumes and kills"),

@@ -8,11 +8,14 @@ from math import log, sqrt
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from swift_testing.architectures import small_model
 from swift_train.batches import Micro
 from swift_train.embedding_noise import embedding_noise
 from swift_train.loss_options import LossOptions
 from swift_train.options import SftOptions
 from swift_train.router_loss import problems
+from swift_train.routers import router_weights
 from swift_train.tasks import SftTask
 from swift_train.testing import ragged_chats, run_training, training_run, write_rows
 from swift_train.token_losses import summed_loss
@@ -170,3 +173,23 @@ def test_a_router_in_training(mixture, tiny_model, tmp_path):
     strategies = [replace(run, parts={**run.parts, "parallel": replace(run.part("parallel"), **changed)}) for changed in (
         {"name": "megatron"}, {"name": "mesh", "options": {"pipeline": 2}})]  # fmt: skip
     assert [problem.where for each in strategies for problem in problems(each)] == ["router_loss"] * 2
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "gpt_oss", "mixtral", "dbrx", "jamba", "switch_transformers", "granitemoe", "llama4_text"])
+def test_routers_are_found_by_their_place(kind):
+    """Without them no token changes its experts: the names are those that a reader of the model's code finds."""
+    names = {"qwen3_moe": "gate", "mixtral": "gate"}
+    model = small_model(kind, "seq2seq" if kind.startswith("switch") else "causal")
+    found = router_weights(model)
+    assert found == {name for name, _ in model.named_parameters() if f".{names.get(kind, 'router')}." in name}
+    assert found
+
+
+def test_a_frozen_router_stays_and_all_else_learns(mixture, tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(4))
+    run = training_run(mixture, rows, tuner="full", learning_rate=1e-2, max_steps=2, tuner_options={"freeze_router": True})
+    run_training(run, tmp_path / "run")
+    out = next((tmp_path / "run").rglob("model.safetensors"))
+    before, after = load_file(mixture / "model.safetensors"), load_file(out)
+    routers = router_weights(AutoModelForCausalLM.from_pretrained(mixture))
+    assert {name for name, value in before.items() if torch.equal(value, after[name])} == routers

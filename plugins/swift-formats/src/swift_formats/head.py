@@ -15,6 +15,7 @@ _KINDS = {"ForSequenceClassification": "score", "ForTokenClassification": "token
 _ADAPTER_KINDS = {"SEQ_CLS": "score", "TOKEN_CLS": "token"}
 _OUTPUTS = (".score.weight", ".classifier.weight", ".classifier.out_proj.weight", ".out_proj.weight")  # of heads, the last layer
 _HIDDEN = "hidden"
+_GENERATES = ("HeadModel", "HeadsModel", "MTModel", "EncoderDecoderModel")  # GPT2LMHeadModel, MarianMTModel: their names end with Model too
 _DEFAULT_LABELS = 2  # of transformers, if config.json names no labels
 
 
@@ -39,10 +40,10 @@ def of_model(folder: Path) -> str:
 def _has_no_head(names: Sequence[str], config: Mapping[str, Any]) -> bool:
     """Return whether all classes of a checkpoint are transformers' models of text without an output layer.
 
-    Excluded are names such as GPT2LMHeadModel, a repository's own classes, and models with parts for other inputs, which may be named so.
+    Excluded are classes that generate, a repository's own classes, and models with parts for other inputs, which may be named so.
     """
     own_code, parts = "auto_map" in config, any(name.endswith("_config") and isinstance(value, dict) for name, value in config.items())
-    return bool(names) and not own_code and not parts and all(name.endswith("Model") and "Head" not in name for name in names)
+    return bool(names) and not own_code and not parts and all(name.endswith("Model") and not name.endswith(_GENERATES) for name in names)
 
 
 def of_adapter(folder: Path) -> str:

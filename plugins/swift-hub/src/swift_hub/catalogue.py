@@ -25,6 +25,8 @@ class CatalogueEntry:
         modelscope: id on ModelScope; empty if it is not there.
         takes: kinds of input, joined by `+`: `text+image`.
         task: `reward`, `reranker` or `prm`; empty for a model that generates.
+        verified: a small model of its architecture was loaded, trained with LoRA, merged and compared at each stage
+            (docs/reference/architectures.md).
         native_twin: id of the same weights in the layout of transformers, for an entry that needs remote code; empty if none is known.
     """
 
@@ -34,6 +36,7 @@ class CatalogueEntry:
     modelscope: str = ""
     takes: str = "text"
     task: str = ""
+    verified: bool = False
     native_twin: str = ""
 
     @property

@@ -1,6 +1,7 @@
 """The models that are known by id, from `catalogue.tsv`: an entry of the group `swift.catalogues`.
 
 A row of the table is an id's architecture, what loads it, its ids on Hugging Face and ModelScope (`=`: the same), its inputs and its task.
+`architectures.tsv` is the record of what classes of transformers went through as small models (docs/architectures.py).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ def catalogue() -> list[CatalogueEntry]:
     """Return the models of the table, each with its twin in the layout of transformers (`-hf`) if the table has one."""
     from swift_hub.catalogue import CatalogueEntry
 
-    text = files("swift_plugin_families").joinpath("catalogue.tsv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = _table("catalogue.tsv")
+    passed = {row["class"] for row in _table("architectures.tsv") if row["stage"] == "passed"}
     native = {row["hugging_face"].lower(): row["hugging_face"] for row in rows if row["code"] == "native"}
     return [
         CatalogueEntry(
@@ -30,7 +31,13 @@ def catalogue() -> list[CatalogueEntry]:
             modelscope=row["hugging_face"] if row["modelscope"] == "=" else row["modelscope"],
             takes=row["takes"],
             task=row["task"],
+            verified=row["code"] == "native" and row["architecture"] in passed,
             native_twin=native.get(f"{row['hugging_face']}-hf".lower(), "") if row["code"] == "remote" else "",
         )
         for row in rows
     ]
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    text = files("swift_plugin_families").joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))

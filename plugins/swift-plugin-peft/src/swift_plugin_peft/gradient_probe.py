@@ -88,7 +88,9 @@ def _backward(model: Any, tokens: int) -> bool:
             with torch.enable_grad():
                 output = model(input_ids=_row(model, tokens), use_cache=False)
                 values = output.logits if "logits" in vars(output) else output.last_hidden_state
-                values.float().logsumexp(-1).mean().backward()
+                loss = values.float().logsumexp(-1).mean()
+                if loss.requires_grad:  # else it depends on none of the modules
+                    loss.backward()
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"  # not the error itself: its traceback would keep the pass's graph alive
         else:

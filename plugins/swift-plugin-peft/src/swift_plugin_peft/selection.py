@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from peft import PeftConfig
 from peft.tuners.lora import LoraModel
 from swift_train.model_parts import LLM, parts_of
+from swift_train.routers import router_weights
 
 from swift_core.contract import UsageError
 from swift_plugin_peft.gradient_probe import modules_without_gradient
@@ -78,9 +79,11 @@ def select(
 
 
 def _unsuitable(paths: list[str], model: Any, method: PeftConfig) -> dict[str, str]:
-    """Map modules that should not be adapted to the reason: a tied weight, or a fused kernel that bypasses adapters."""
+    """Map modules that should not be adapted to the reason: a tied weight, a router, or a fused kernel that bypasses adapters."""
     tied = tied_modules(model)
     reasons = {path: f"shares its weight with {tied[path][0]}" for path in paths if path in tied}
+    routers = {name.rpartition(".")[0] for name in router_weights(model)}
+    reasons |= dict.fromkeys(routers & {*paths}, "is a router of experts")
     for last in {path.rpartition(".")[2] for path in paths}:
         if reason := _unsuitable_name(last, model, method):
             reasons |= {path: reason for path in paths if path.rpartition(".")[2] == last}

@@ -13,8 +13,9 @@ import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import save_file
-from swift_train.heads import has_no_head, score_modules
+from swift_train.heads import score_modules
 from swift_train.model_parts import parts_of
+from swift_train.save_model import is_shared
 from swift_train.tuner_bases import PeftSwitching
 
 from swift_core.contract import SwiftError, UsageError, suggestion
@@ -26,6 +27,7 @@ from swift_plugin_peft.restoring import remove_partial_adapter, truly_missing, u
 from swift_plugin_peft.selection import Selection, select
 from swift_plugin_peft.target_parameters import find_parameters
 from swift_plugin_peft.targets import find_modules_to_save
+from swift_plugin_peft.task_types import task_type
 from swift_plugin_peft.tied_weights import check_can_untie, untie
 from swift_plugin_peft.token_rows import token_rows
 
@@ -189,6 +191,7 @@ class PeftTuner(PeftSwitching):
         layers = [path for path, _ in base.named_modules() if path.endswith(".base_layer") and "token_adapter" not in path]
         check_can_untie(base, layers, "merge")
         untie(base, layers)
+        tied = getattr(base.config, "tie_word_embeddings", False)
         try:
             merged: Module = adapted.merge_and_unload(safe_merge=True)
         except (ValueError, AttributeError, NotImplementedError) as error:
@@ -198,6 +201,8 @@ class PeftTuner(PeftSwitching):
                 where="merge",
                 hint="Serve the adapter with its base model instead.",
             ) from error
+        if tied and (head := base.get_output_embeddings()) is not None and is_shared(base, head):
+            base.config.tie_word_embeddings = True  # PEFT compares with the input embeddings, which may be the encoder's
         return merged
 
     def _init_modifies_base(self) -> bool:
@@ -251,10 +256,7 @@ class PeftTuner(PeftSwitching):
                     where=f"tuner.config.{name}",
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
-        kind = "FEATURE_EXTRACTION" if has_no_head(model) else "CAUSAL_LM"
         scores = score_modules(model)
-        if scores:  # PEFT trains and saves the head with the adapter
-            kind = "TOKEN_CLS" if type(model).__name__.endswith("ForTokenClassification") else "SEQ_CLS"
         saved = [
             *self.options.modules_to_save,
             *self._vision_modules(model, family),
@@ -262,7 +264,7 @@ class PeftTuner(PeftSwitching):
         ]
         rows = token_rows(self._tokens, model, saved, config_class)
         saved += rows.pop("modules_to_save", [])
-        return {"task_type": kind, "modules_to_save": saved or None, **rows, **self.options.config}
+        return {"task_type": task_type(model), "modules_to_save": saved or None, **rows, **self.options.config}
 
 
 def _check_dora_magnitudes(adapted: Module) -> None:

@@ -101,6 +101,8 @@ class EmbeddedEngine(ServedEngine):
 
 def _worker(served: ServedModel, grammars: Grammars, options: ServeOptions) -> Batcher | SequentialWorker:
     try:
+        if served.encoder_decoder:
+            raise VarlenUnsupported("the model is an encoder-decoder")
         if served.media:
             raise VarlenUnsupported("requests may have pictures")
         if not served.adapters_in_layers:

@@ -15,6 +15,7 @@ import torch
 from swift_http import Piece, Sampling
 from swift_train.adapters import inner_model
 from swift_train.build import load_checkpoint
+from swift_train.encoder_decoder import is_encoder_decoder
 from swift_train.media.processor import media_processor
 from swift_train.processors import tokenizer_of
 from swift_train.roles import Loaded, SwitchingTuner
@@ -93,6 +94,7 @@ class ServedModel:
         self.model: Any = loaded.model.eval()
         self.tokenizer: Any = tokenizer_of(loaded.processor)
         self.media = media_processor(loaded.processor)
+        self.encoder_decoder = is_encoder_decoder(self.unwrapped)
         self.context = context_length(self.unwrapped, self.tokenizer)
         self.name = name
         self.adapters = dict(adapters)
@@ -167,6 +169,10 @@ class ServedModel:
             raise UsageError("the checkpoint does not fit the served model", code="MODEL-050", where="model_path", hint=hint)
         for name, value in own.items():
             value.copy_(given[name])
+
+    def ahead(self, prompt: Sequence[int]) -> int:
+        """Return the number of tokens ahead of the first generated one: the prompt, or a decoder's start token if an encoder reads that."""
+        return 1 if self.encoder_decoder else len(prompt)
 
     def check_prompt(self, prompt: Sequence[int]) -> None:
         """Check that all token ids of a prompt are in the vocabulary.

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_formats.generation_config import readable_generation_config, repaired_generation_config
 from swift_train.auto_classes import register
+from swift_train.encoder_decoder import accept_concatenated, is_encoder_decoder
 from swift_train.heads import HIDDEN, accept_logits_to_keep, auto_class, score_modules, size_of_head
+from swift_train.model_classes import from_config, language_model_class, reads_media
 from swift_train.processors import share_template, tokenizer_of
 from swift_train.roles import Loaded, Loading
 from swift_train.rope import apply_rope
@@ -24,7 +26,7 @@ from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_files import check_all_tensors_loaded, gguf_file, read_gguf
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_plugin_transformers.loading_errors import loading_error
-from swift_plugin_transformers.multimodal import has_processor, multimodal_class
+from swift_plugin_transformers.multimodal import has_processor
 from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
 
 if TYPE_CHECKING:
@@ -51,12 +53,11 @@ class TransformersLoader:
         import transformers
 
         register(family)
-        of_media = multimodal_class(checkpoint, family)
-        model_class: Any = of_media or transformers.AutoModelForCausalLM
+        name = language_model_class(Checkpoint.at(checkpoint).config if checkpoint.is_dir() else {}, family)
         labels = {"num_labels": size_of_head(loading.head)} if size_of_head(loading.head) else {}
-        if loading.head:
-            model_class = getattr(transformers, auto_class(loading.head))
-        processor_class: Any = transformers.AutoProcessor if of_media and has_processor(checkpoint) else transformers.AutoTokenizer
+        model_class: Any = getattr(transformers, auto_class(loading.head) if loading.head else name)
+        media = (family.modalities != ("text",) or reads_media(name)) and has_processor(checkpoint)
+        processor_class: Any = transformers.AutoProcessor if media else transformers.AutoTokenizer
         common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": loading.trust_remote_code}
         arguments = loading.arguments
         file = gguf_file(checkpoint)
@@ -81,7 +82,7 @@ class TransformersLoader:
             if loading.device == "meta":
                 config = _config(folder, loading, **common, **labels)
                 with torch.device("meta"):
-                    model = model_class.from_config(config, dtype=kind, trust_remote_code=loading.trust_remote_code, **attention)
+                    model = from_config(model_class, config, dtype=kind, trust_remote_code=loading.trust_remote_code, **attention)
                 return _loaded(model, processor, loading)
             generation, left_out = readable_generation_config(folder, transformers.GenerationConfig)
             if left_out:
@@ -106,8 +107,9 @@ class TransformersLoader:
         if reader and file:
             check_all_tensors_loaded(model, reader, file)
         check_finite(model, folder)
-        check_eos_token_ids(folder, model.config.get_text_config().vocab_size)
-        if not loading.head and (note := repaired_generation_config(model.generation_config)):
+        if (size := getattr(model.config.get_text_config(), "vocab_size", None)) is not None:  # CANINE reads characters
+            check_eos_token_ids(folder, size)
+        if model.can_generate() and (note := repaired_generation_config(model.generation_config)):
             log.warning("%s: %s", folder / "generation_config.json", note)
         if file and "quantization_config" in model.config.to_dict():  # transformers marks it as quantized even if it was dequantized
             model.hf_quantizer.remove_quantization_config(model)
@@ -130,6 +132,8 @@ def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
         model.pooler = None  # of the first token in encoders such as BERT; vectors are pooled from the last hidden states
     if loading.head:
         accept_logits_to_keep(model, tokenizer_of(processor).pad_token_id)
+    elif is_encoder_decoder(model):
+        accept_concatenated(model, tokenizer_of(processor).pad_token_id)
     return Loaded(model, processor)
 
 

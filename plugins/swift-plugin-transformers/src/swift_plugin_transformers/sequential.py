@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from swift_core.contract import UsageError
 from swift_plugin_transformers.detokenizer import Writer, token_of, token_text
 from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error, without_processors
 from swift_plugin_transformers.penalties import extra_processors
@@ -31,6 +32,9 @@ class SequentialWorker(ServingWorker[Request]):
 
     def hidden_states(self, prompt: list[int], model: str) -> Tensor:
         """Return the last hidden state of each token, (tokens, hidden size). Call it in the worker thread."""
+        if self._served.encoder_decoder:
+            message = "an encoder-decoder model gives no vectors of a text"
+            raise UsageError(message, code="MODEL-060", where="model", hint="Serve an embedding model.")
         with out_of_memory_as_error(), self._served.using_adapter(model), torch.inference_mode():
             ids = torch.tensor([prompt], device=self._served.device)
             states: Tensor = self._served.unwrapped.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
@@ -76,9 +80,10 @@ class SequentialWorker(ServingWorker[Request]):
         else:
             torch.manual_seed(sampling.seed)
         ids = torch.tensor([list(request.prompt)], device=served.device)
-        config = served.generation_config(len(request.prompt), sampling)
+        ahead = served.ahead(request.prompt)
+        config = served.generation_config(ahead, sampling)
         recorders = [recorder] if sampling.logprobs is not None else []
-        made = served.logits_processors(config, len(request.prompt), extra_processors(sampling, len(request.prompt), self._grammars))
+        made = served.logits_processors(config, ahead, extra_processors(sampling, ahead, self._grammars))
         served.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),

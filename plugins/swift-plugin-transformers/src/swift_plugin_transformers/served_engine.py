@@ -10,6 +10,7 @@ from typing import Any
 
 from swift_train.heads import described
 from swift_train.media.placeholders import check_places
+from swift_train.score_task import plain_text
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
@@ -61,6 +62,8 @@ class ServedEngine:
         variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Return the token ids of a conversation; arguments and errors as in `ChatEngine.render`."""
+        if not self._tokenizer.chat_template and self._served.encoder_decoder and not tools:
+            return self.encode(plain_text(messages))  # as it was trained
         if not self._tokenizer.chat_template:
             raise UsageError(
                 "this model has no chat template",

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from swift_train.model_parts import Parts, TrainParts, parts_of
+from swift_train.routers import router_weights
 from swift_train.tuner_bases import WholeModelTuner
 
 from swift_core.contract import UsageError, suggestion
@@ -18,20 +19,29 @@ if TYPE_CHECKING:
 
 
 class FullTuner(WholeModelTuner):
-    """Trains all weights, but for the frozen parts of a vision-language model; the checkpoint is a full model."""
+    """Trains all weights, but for frozen parts of a vision-language model and frozen routers; the checkpoint is a full model."""
 
     def __init__(self, options: TrainParts | None = None) -> None:
         self.options = options or TrainParts()
-        self._parts = Parts()
+        self._parts, self._routers = Parts(), set[str]()
 
     def attach(self, model: Module, family: ModelFamily) -> Module:
-        """Make the weights trainable; those of frozen parts stay as they are. Raises as `WholeModelTuner.attach` does."""
+        """Make the weights trainable; those of frozen parts stay as they are.
+
+        Raises:
+            UsageError: as `WholeModelTuner.attach`, and if routers are frozen that the model does not have.
+        """
         self._parts = parts_of(model, family)
+        if self.options.freeze_router:
+            self._routers = router_weights(model)
+            if not self._routers:
+                hint = "Leave --freeze-router out."
+                raise UsageError("the model has no router of experts", code="TUNER-040", where="tuner.freeze_router", hint=hint)
         return super().attach(model, family)
 
     def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
         """Return whether the weight of that name is in a part that learns."""
-        return self._parts.of(name) in self.options.trained
+        return self._parts.of(name) in self.options.trained and name not in self._routers
 
 
 class FreezeTuner(WholeModelTuner):

@@ -1,51 +1,41 @@
-"""Test helper for every architecture in transformers: small random models, by rules over their configurations."""
+"""Test helper for every architecture in transformers: small random models of each kind of class."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-MAX_PARAMETERS = 30_000_000  # of a small model
-VOCABULARY = 512
+from swift_testing.small_configs import small
 
-_SIZES: tuple[
-    tuple[str, int], ...
-] = (  # (pattern of a field's name, value): the first match applies; only for fields whose default is a positive integer
-    (r"vocab_size$|^vocab$|^n_vocab$", VOCABULARY),
-    (r"experts_per_tok|moe_topk$|^moe_top_k|^top_k_experts$|^num_selected_experts$|^moe_k$|^router_top_k$|^expert_top_k$", 2),
-    (r"^(n_group|topk_group|num_expert_group|n_expert_groups|num_groups_experts)$", 1),
-    (r"shared_experts?$", 1),
-    (r"(num_|n_|routed_|local_|moe_num_)(\w*_)?experts?$", 4),
-    (r"(moe|expert)\w*(intermediate|ffn|hidden|inner)\w*(size|dim)?$", 32),
-    (
-        r"intermediate_size|ffn_dim|ffn_hidden_size|^n_inner$|^d_ff$|^mlp_dim$|ffn_embed_dim|feed_forward_(size|dim)|^d_inner$|mlp_hidden|^ffn_size$|ff_dim",
-        128,
-    ),
-    (r"(key_value|kv)_heads?$|query_groups|num_kv|multi_query_group_num", 2),
-    (r"qk_nope_head_dim|v_head_dim|qk_head_dim", 16),
-    (r"qk_rope_head_dim|rotary_dim$", 8),
-    (r"head_dim$|^d_kv$|head_size$|kv_channels|^mamba_d_head$|attention_head_size", 16),
-    (r"(?<!mamba_)(?<!mamba_n)(attention_)?heads$|^n_heads?$|^num_attn_heads$|^n_head$|num_heads$", 4),
-    (r"(^|_)(num_)?(layers?|blocks?)$|^depth$|^n_layer$|^layers?_num$|layer_num$", 2),
-    (
-        r"hidden_size$|^n_embd$|^d_model$|embed_dim$|^dim$|hidden_dim$|^width$|embedding_size$|^d_embed$|^projection_dim$|^model_dim$|^hidden$",
-        64,
-    ),
-    (
-        r"position_embeddings$|^n_positions$|max_(seq|sequence|source|target)\w*|seq_len(gth)?$|^n_ctx$|position_embedding_size|^context_length$",
-        512,
-    ),
-    (r"lora_rank$|^rank$|_rank$", 16),
-    (r"state_size$|d_state$", 16),
-    (r"chunk_size$", 16),
-    (r"^sliding_window$|_window$|^window_size$", 64),
-)
-_KEEP = re.compile(
-    r"dense_replace|nextn|mtp|max_window|decoder_sparse|conv_|kernel|norm_|skip|first_layer|patch|merge|interval|every|stride|freq|feature|select|num_image|num_mel|epsilon|pad_|_token|max_split|depth_|chunk_size_feed"
-)
+MAX_PARAMETERS = 30_000_000  # of a small model
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of model class.
+
+    Attributes:
+        mapping: transformers' table of the classes by model type.
+        head: the output layer, as in `TaskSpec.head`.
+    """
+
+    mapping: str
+    head: str = ""
+
+
+KINDS: Mapping[str, Kind] = {
+    "causal": Kind("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"),
+    "multimodal": Kind("MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES"),
+    "seq2seq": Kind("MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"),
+    "masked": Kind("MODEL_FOR_MASKED_LM_MAPPING_NAMES"),
+    "sequence": Kind("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES", "score:3"),
+    "token": Kind("MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES", "token:3"),
+}
 
 NOT_SMALL = {  # model types for which the rules give no small model, and why
     "dots3_note": "its configuration refers to layers that a small model does not have",
@@ -58,160 +48,76 @@ NOT_TRAINED = {  # model types that can't be trained on rows of text, and why
     "musicgen": "it predicts several codes at once",
     "musicgen_melody": "it predicts several codes at once",
     "reformer": "it trains only on rows of one fixed length",
-    "xmod": "it needs a default language",
-}
-
-_HEAD = {"head_dim": 16}
-_SECTIONS = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}}
-OVERRIDES: dict[str, dict[str, Any]] = {  # by model type, also of sub-configurations: values that the rules can't derive
-    "qwen2_vl_text": _SECTIONS,
-    "qwen2_5_vl_text": _SECTIONS,
-    "bamba": {"attn_layer_indices": [1]},
-    "bailing_hybrid": {"layer_types": ["linear_attention", "full_attention"], "num_hidden_layers": 2},
-    "granitemoehybrid": {
-        "layer_types": ["linear_attention", "full_attention"],
-        "num_hidden_layers": 2,
-        "num_local_experts": 4,
-        "shared_intermediate_size": 64,
-    },
-    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1, "num_experts": 4},
-    "granitemoeshared": {"shared_intermediate_size": 64},
-    "blt": {"encoder_hash_byte_group_vocab": 500},
-    "blt_local_encoder": {"vocab_size": VOCABULARY},
-    "cohere_compass_text": {
-        "layer_types": ["sliding_attention", "full_attention"],
-        "num_hidden_layers": 2,
-        "rope_parameters": {
-            "full_attention": {"rope_type": "default", "rope_theta": 10000.0},
-            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
-        },
-    },
-    "deepseek_v3": {"first_k_dense_replace": 1},
-    "deepseek_v2": {"first_k_dense_replace": 1, "num_experts_per_tok": 2, "n_routed_experts": 4, "n_group": 1, "topk_group": 1},
-    "longcat_flash": {"head_dim": 8, "qk_rope_head_dim": 8},
-    "nemotron_h": {"mamba_num_heads": 8, "mamba_head_dim": 16, "n_groups": 1},
-    "dots1": {"num_experts_per_tok": 2, "first_k_dense_replace": 1, "n_routed_experts": 4, "n_shared_experts": 1},
-    "dots3_note_text": {"num_attention_heads": 4, "num_key_value_heads": 4, "n_routed_experts": 4, "n_group": 1, "n_shared_experts": 1},
-    "fuyu": {
-        "text_config": {
-            "model_type": "persimmon",
-            "vocab_size": VOCABULARY,
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-        }
-    },
-    "dbrx": {
-        "attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2, "clip_qkv": 8.0},
-        "ffn_config": {"ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2},
-    },
-    "gemma3n_text": {
-        "vocab_size_per_layer_input": VOCABULARY,
-        "hidden_size_per_layer_input": 16,
-        "num_kv_shared_layers": 0,
-        "num_hidden_layers": 2,
-        "layer_types": ["sliding_attention", "full_attention"],
-        "activation_sparsity_pattern": [0.0, 0.0],
-    },
-    "gemma4_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY, "hidden_size_per_layer_input": 16},
-    "gemma4_unified_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": VOCABULARY, "hidden_size_per_layer_input": 16},
-    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "num_layers": 2},
-    "hunyuan_v1_dense": _HEAD,
-    "hunyuan_v1_moe": _HEAD,
-    "ministral": _HEAD,
-    "nemotron": {**_HEAD, "num_key_value_heads": 2},
-    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2, "num_dense_layers": 1},
-    "lfm2": {"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2},
-    "mamba2": {"hidden_size": 64, "expand": 2, "num_heads": 8, "head_dim": 16, "n_groups": 1},
-    "reformer": {
-        "is_decoder": True,
-        "attn_layers": ["local", "lsh"],
-        "axial_pos_shape": [16, 32],
-        "axial_pos_embds_dim": [32, 32],
-        "hidden_size": 64,
-        "attention_head_size": 16,
-    },
-    "xlm": {"emb_dim": 64},
-    "zamba": {"num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
-    "zamba2": {"num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
 }
 
 
-def small(config_class: Any, given: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return arguments of a configuration class that make its model small, including its sub-configurations; `given` has fixed values."""
-    given = dict(given or {})
-    fields = {**config_class.default_config_fields(), **{name: value for name, value in given.items() if name != "model_type"}}
-    fields = {name: value for name, value in fields.items() if name not in config_class.attribute_map}
-    layers = next((value for name, value in fields.items() if re.search(r"^(num_hidden_layers|n_layers?|num_layers|n_layer)$", name)), None)
-    found: dict[str, Any] = {}
-    forced = OVERRIDES.get(config_class.model_type, {})
-    for name, value in fields.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value <= 0 or _KEEP.search(name):
-            continue
-        size = next((size for pattern, size in _SIZES if re.search(pattern, name)), None)
-        if size is not None:
-            found[name] = min(size, value)
-    if "kv_lora_rank" in fields and "num_key_value_heads" in found:  # latent attention needs equal numbers
-        found["num_key_value_heads"] = found.get("num_attention_heads", 4)
-    lists = {name: value for name, value in fields.items() if isinstance(value, list | tuple) and layers and len(value) == layers}
-    if lists:  # lists with one entry per layer: as many layers as there are kinds of layers
-        kinds = list(dict.fromkeys(map(str, zip(*lists.values(), strict=True))))
-        places = [list(map(str, zip(*lists.values(), strict=True))).index(kind) for kind in kinds][:6]
-        places = places if len(places) > 1 else [0, 0]
-        found |= {name: [value[place] for place in places] for name, value in lists.items()}
-        found |= {name: len(places) for name, value in fields.items() if value == layers and re.search(r"layers?$", name)}
-    for name, value in fields.items():  # token ids must be distinct and within the vocabulary
-        if (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and re.search(r"_token_(id|index)$|_token_ids$|_id$", name)
-            and value >= VOCABULARY
-        ):
-            found[name] = 300 + sum(map(ord, name)) % 200
-    for key, spec in config_class.sub_configs_defaults.items():
-        if spec.optional:
-            continue
-        own = forced.get(key) or given.get(key) or dict(spec.init_kwargs)
-        kind = own.get("model_type") or spec.model_type
-        if not kind:
-            continue
-        part = (
-            spec.config_class
-            if hasattr(spec.config_class, "default_config_fields") and spec.config_class.model_type
-            else spec.get_config_class(kind)
-        )
-        found[key] = {**own, **small(part, own), "model_type": kind}
-    return {**given, **found, **{name: value for name, value in forced.items() if name not in config_class.sub_configs_defaults}}
+def types_of(kind: str) -> dict[str, str]:
+    """Return transformers' classes of a kind, by model type; a class that several kinds have is in the first of `KINDS`.
+
+    So the multimodal kind has no class that is a causal one, and that of pairs no multimodal one.
+    """
+    found: dict[str, str] = {}
+    earlier: set[tuple[str, str]] = set()
+    for name, each in KINDS.items():
+        found = {model_type: cls for model_type, cls in _classes(each.mapping).items() if (model_type, cls) not in earlier}
+        if name == kind:
+            break
+        earlier |= set(found.items())
+    return found
 
 
 def causal_types() -> list[str]:
     """Return the model types that have a causal language model in transformers."""
+    return list(types_of("causal"))
+
+
+def _classes(mapping: str) -> dict[str, str]:
     from transformers.models.auto import modeling_auto
 
-    return list(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    table: Mapping[str, str | tuple[str, ...]] = getattr(modeling_auto, mapping)
+    return {model_type: value if isinstance(value, str) else value[0] for model_type, value in table.items()}
 
 
-def write_small_model(folder: Path, model_type: str) -> Path:
-    """Write `small_model(model_type)` as a checkpoint with a tokenizer; return `folder`."""
-    from swift_testing.rig import tiny_tokenizer
-
-    tokenizer, model = tiny_tokenizer(), small_model(model_type)
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        setattr(model.config, name, getattr(tokenizer, name))
-        setattr(model.generation_config, name, getattr(tokenizer, name))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def write_small_model(folder: Path, model_type: str, kind: str = "", **values: Any) -> Path:
+    """Write `small_model(model_type, kind)` as a checkpoint with a tokenizer; return `folder`."""
+    write_with_tokenizer(folder, small_model(model_type, kind, **values))
     return folder
 
 
-def small_model(model_type: str, *, attention: str | None = None, **values: Any) -> Any:
-    """Return a small random model of a type, float32, with fixed weights: causal, or image-text-to-text if there is no causal one.
+def write_with_tokenizer(folder: Path, model: Any) -> None:
+    """Write a small model as a checkpoint with a tokenizer, whose special tokens are then those of the model."""
+    from swift_testing.rig import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer("<pad>") if model.config.is_encoder_decoder else tiny_tokenizer()
+    if model.config.is_encoder_decoder:  # its classifiers count the end tokens of a row
+        tokenizer.pad_token = "<pad>"
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(model.config, name, getattr(tokenizer, name))
+        if getattr(model, "generation_config", None) is not None:
+            setattr(model.generation_config, name, getattr(tokenizer, name))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _set_special_tokens(config: Any) -> None:
+    """Set the ids of the tokenizer that `write_with_tokenizer` writes."""
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3 if config.is_encoder_decoder else 2}
+    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+        for name, value in ids.items():
+            if hasattr(part, name):
+                setattr(part, name, value)
+    if config.is_encoder_decoder:
+        config.decoder_start_token_id = ids["pad_token_id"]
+
+
+def small_model(model_type: str, kind: str = "", *, attention: str | None = None, **values: Any) -> Any:
+    """Return a small random model of a type, float32, with fixed weights.
 
     The weights are large enough that logits depend on the inputs, and dropout is 0.
 
     Args:
         model_type: transformers' model type.
+        kind: one of `KINDS`; default: causal, or image-text-to-text if there is no causal one.
         attention: attention implementation; None for the default.
         values: further values of the configuration.
 
@@ -219,20 +125,27 @@ def small_model(model_type: str, *, attention: str | None = None, **values: Any)
         ValueError: the rules give no small model.
     """
     import transformers
-    from transformers.models.auto import modeling_auto
 
     config_class = transformers.CONFIG_MAPPING[model_type]
     config = config_class(**{**small(config_class), **values})
     for part in filter(None, (config, *(getattr(config, name) for name in config.sub_configs))):
         for name, value in vars(part).items():
-            if isinstance(value, float) and re.search(r"dropout|pdrop|layerdrop|drop_rate", name):
+            if isinstance(value, float) and re.search(r"dropout|pdrop|layerdrop|drop_rate|dropatt", name):
                 setattr(part, name, 0.0)
-    names = {**modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
-    name = names[model_type]
+    if kind:
+        name = _classes(KINDS[kind].mapping)[model_type]
+    else:
+        name = {**_classes("MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"), **_classes(KINDS["causal"].mapping)}[model_type]
     model_class = getattr(transformers, name)
     if not isinstance(config, model_class.config_class):  # the language model of a multimodal one, as the Auto classes choose it
         parts = [getattr(config, part) for part in config.sub_configs]
         config = next((part for part in parts if isinstance(part, model_class.config_class)), config)
+    if kind not in ("", "causal", "multimodal") and hasattr(config, "is_decoder"):
+        config.is_decoder = False
+    if kind:  # before it is built: tables of positions may depend on the padding token
+        _set_special_tokens(config)
+    if kind and (count := KINDS[kind].head.partition(":")[2]):
+        config.num_labels = int(count)
     with torch.device("meta"):
         size = sum(parameter.numel() for parameter in model_class(config).parameters())
     if size > MAX_PARAMETERS:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_testing.architectures import small
+from swift_testing.small_configs import small
 from swift_testing.vision_models import Kind, token_ids, write_media_model
 
 _MELS = 16

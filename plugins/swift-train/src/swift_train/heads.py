@@ -7,6 +7,7 @@ files stay transformers'.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import signature
 from itertools import pairwise
 from types import MethodType
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SCORE = "score"  # name of the output layer in transformers' decoder models
 HIDDEN = "hidden"  # no output layer, as in `TaskSpec.head`
 TOKEN = "token"  # scores of each token
-_BESIDE_ROWS = ("inputs_embeds", "output_hidden_states")
+_BESIDE_ROWS = ("inputs_embeds", "output_hidden_states", "use_cache")
 
 
 def head_of_task(task: Choice) -> str:
@@ -124,7 +125,7 @@ def _concatenated(self: Any, input_ids: Tensor | None = None, *, logits_to_keep:
     from transformers.modeling_outputs import SequenceClassifierOutput
 
     if logits_to_keep is None:
-        return type(self).forward(self, input_ids, **arguments)
+        return type(self).forward(self, input_ids, **_taken(self, arguments))
     given = {name: value for name, value in arguments.items() if value is not None}
     if has_no_head(self):
         return SequenceClassifierOutput(
@@ -152,7 +153,7 @@ def _padded(
     given = {name: value for name, value in arguments.items() if value is not None and name in _BESIDE_ROWS}
     if logits_to_keep is None:
         more = {"position_ids": position_ids, "token_type_ids": token_type_ids, **arguments}
-        return type(self).forward(self, input_ids, **{name: value for name, value in more.items() if value is not None})
+        return type(self).forward(self, input_ids, **_taken(self, {name: value for name, value in more.items() if value is not None}))
     starts = [0] if position_ids is None else (position_ids[0] == 0).nonzero().squeeze(1).tolist()
     lengths = [end - start for start, end in pairwise([*starts, input_ids.shape[1]])]
     if token_type_ids is not None and "token_type_ids" in signature(type(self).forward).parameters:
@@ -161,12 +162,19 @@ def _padded(
         list(torch.split(input_ids[0], lengths)), batch_first=True, padding_value=self.config.get_text_config().pad_token_id or 0
     )
     mask = pad_sequence(list(torch.split(input_ids.new_ones(input_ids.shape[1]), lengths)), batch_first=True)
-    output = type(self).forward(self, ids, attention_mask=mask, **given)
+    output = type(self).forward(self, ids, attention_mask=mask, **_taken(self, given))
     found = output.last_hidden_state if has_no_head(self) else output.logits
     if found.dim() == mask.dim():  # scores of each row, (rows, scores)
         rows = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)
         found = found[rows]
     return SequenceClassifierOutput(logits=found[mask.bool()][None].index_select(1, logits_to_keep))
+
+
+def _taken(model: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments without `use_cache` for a model that has no cache and does not know it, such as SqueezeBERT."""
+    parameters = signature(type(model).forward).parameters.values()
+    takes = any(each.name == "use_cache" or each.kind is each.VAR_KEYWORD for each in parameters)
+    return {name: value for name, value in arguments.items() if name != "use_cache" or takes}
 
 
 def described(head: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
 from swift_train.devices import memory_figures
 from swift_train.disk_space import check_disk_space
+from swift_train.encoder_decoder import is_encoder_decoder
 from swift_train.kernels import use_kernels
 from swift_train.loop import Loop
 from swift_train.masks import pieces
@@ -40,8 +42,9 @@ from swift_train.roles import RemarkingTuner
 from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, max_sequences, tokens_of
 from swift_train.sampler import StepSampler, make_sampler, rows_per_step
 from swift_train.samples import Samples
+from swift_train.source_target import SourceTargetEncoder
 from swift_train.stream import Stream
-from swift_train.tasks import LossTask, WarningTask
+from swift_train.tasks import LossTask, NextToken, SftTask, WarningTask
 from swift_train.template_date import fix_date
 from swift_train.trainer import Trainer
 from swift_train.watchdog import Watchdog, WatchedTask
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from swift_train.options import TrainOptions
     from swift_train.roles import Loaded
     from swift_train.strategy import Strategy
+    from swift_train.tasks import Encoder
 
 _PATIENCE = 2.5  # factor on the timeout for reading or writing a whole model, which makes no watchdog mark meanwhile
 
@@ -202,8 +206,27 @@ def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:
         use_media_options(shapes.processor, task.options.media)
     data = run.options.get("data", {})
     media = RowMedia(Path(data["media_folder"]) if data.get("media_folder") else None, media_processor(shapes.processor))
-    encoder = task.encoder(tokenizer, stops=family_of(base_of(run)).stop_tokens, media=media)
+    encoder = _encoder(task, shapes, family_of(base_of(run)).stop_tokens, media)
     return Preprocessing(encoder=encoder, truncation=task.truncation, max_length=max_length_of(shapes, task.options), options=data)
+
+
+def _encoder(task: LossTask, shapes: Loaded, stops: Sequence[str], media: RowMedia) -> Encoder:
+    """Return the encoder of the rows for the kind of model: a decoder, or an encoder-decoder.
+
+    Raises:
+        UsageError: the task is not one for the kind of model.
+    """
+    tokenizer, model = tokenizer_of(shapes.processor), shapes.model
+    if is_encoder_decoder(model):
+        of_answers: object = task
+        if not isinstance(of_answers, SftTask):
+            hint = "swift sft trains it; this task needs a decoder, such as Qwen3 or Llama."
+            raise UsageError("the model is an encoder-decoder", code="TRAIN-236", where="model", hint=hint)
+        return SourceTargetEncoder(tokenizer, of_answers.options, stops, max_length_of(shapes, task.options))
+    if isinstance(task, NextToken) and type(model).__name__.endswith("ForMaskedLM"):
+        hint = "Train a head on it: swift seq-cls, swift embedding, swift reranker."
+        raise UsageError("the model predicts masked words, not the next token", code="TRAIN-237", where="model", hint=hint)
+    return task.encoder(tokenizer, stops=stops, media=media)
 
 
 def max_length_of(shapes: Loaded, options: TrainOptions) -> int:

@@ -39,12 +39,13 @@ class FreezeParts(Options):
 
 
 class TrainParts(FreezeParts):
-    """As `FreezeParts`, with every part trained unless it is frozen."""
+    """As `FreezeParts`, with every part trained unless it is frozen; also the routers of a mixture of experts."""
 
     freeze_vit: bool = option(False, "Freeze the vision tower.", also=("freeze_vision_tower",))
     freeze_aligner: bool = option(
         False, "Freeze the aligner between vision tower and language model.", also=("freeze_multi_modal_projector",)
     )
+    freeze_router: bool = option(False, "Freeze the routers of a mixture of experts.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from swift_core.contract import Run
+from swift_train.encoder_decoder import accept_concatenated, is_encoder_decoder
 from swift_train.heads import accept_logits_to_keep, has_no_head, has_score_head
 from swift_train.template_facts import generation_config
 
@@ -34,6 +35,8 @@ def unquantized_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = No
     fresh.generation_config = model.generation_config
     if has_score_head(fresh) or has_no_head(fresh):
         accept_logits_to_keep(fresh, config.get_text_config().pad_token_id)
+    elif is_encoder_decoder(fresh):
+        accept_concatenated(fresh, config.pad_token_id)
     return fresh.to(model.device).eval()
 
 
@@ -45,5 +48,13 @@ def versions(run: Run, *libraries: str) -> dict[str, str]:
 def _untie_if_different(model: Any) -> None:
     """Set `tie_word_embeddings` to false if an adapter has changed only one of head and embeddings."""
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is not None and embeddings is not None and model.config.tie_word_embeddings and not torch.equal(head.weight, embeddings.weight):
+    if head is None or embeddings is None or not getattr(model.config, "tie_word_embeddings", False) or is_shared(model, head):
+        return
+    if not torch.equal(head.weight, embeddings.weight):
         model.config.tie_word_embeddings = False
+
+
+def is_shared(model: Any, module: Any) -> bool:
+    """Return whether another module has the weight of a module too: of an encoder-decoder's head, perhaps only the decoder's embeddings."""
+    others = (other for other in model.modules() if other is not module)
+    return any(parameter is module.weight for other in others for parameter in other.parameters(recurse=False))

@@ -103,7 +103,8 @@ def _entry(entry: CatalogueEntry) -> dict[str, Any]:
 def _loaded_by(entry: CatalogueEntry) -> str:
     if entry.native_twin:
         return f"{entry.native_twin}, or --trust-remote-code"
-    return {"native": "transformers", "remote": "--trust-remote-code (not verified)", "other": "its authors' library only"}[entry.code]
+    native = "transformers" if entry.verified else "transformers (not verified)"
+    return {"native": native, "remote": "--trust-remote-code (not verified)", "other": "its authors' library only"}[entry.code]
 
 
 def _show_models(entries: list[CatalogueEntry]) -> None:
