@@ -61,8 +61,3 @@ def test_a_slow_test_in_the_fast_set_fails_the_run(seconds, status):
     lines = []
     chosen.pytest_terminal_summary(SimpleNamespace(write_line=lambda text, **_: lines.append(text)))
     assert any("a.py::x" in line for line in lines) == (status == pytest.ExitCode.TESTS_FAILED)
-
-
-def test_every_test_that_is_listed_is_in_a_file_of_the_repository():
-    root = fast.LIST.parent.parent
-    assert not {name for name in fast.recorded() if not (root / name.partition("::")[0]).exists()}

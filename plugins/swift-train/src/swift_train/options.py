@@ -143,9 +143,7 @@ class TrainOptions(Options):
     saves_per_epoch: int | None = option(None, "Checkpoints per epoch, instead of save_steps.", ge=1, affects_result=False)
     save_only_model: bool = option(
         False,
-        "Save only the model in checkpoints: they are smaller, but no "
-        "run can be resumed from them. A stopped run "
-        "still saves a complete one.",
+        "Save only the model in checkpoints: smaller, but no run can be resumed from them. A stopped run still saves a complete one.",
         affects_result=False,
     )
     save_minutes: float = option(

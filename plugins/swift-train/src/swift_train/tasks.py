@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from swift_data.rows import ChatRow, TextRow, normalise
-from swift_data.rows.conversations import with_default_system
 from swift_data.unread import Unread
 
 from swift_core.contract import UsageError
 from swift_train.embedding_noise import embedding_noise
+from swift_train.encoders import ChatEncoder, TextEncoder
 from swift_train.losses import summed_cross_entropy
-from swift_train.mask_check import MaskError, check_turns
 from swift_train.router_loss import router_loss, weight_of, with_router_loss
 from swift_train.scored_logits import scored_logits
-from swift_train.template_encoder import TemplateEncoder
 from swift_train.token_losses import summed_loss
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
-from swift_train.unread import ControlTokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -253,7 +248,7 @@ class SftTask(TokenTask):
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
         """Return the encoder of chat rows, which uses the model's chat template."""
-        return _Chats(Tokeniser(tokenizer), self.options, self.options.mask, stops, media)
+        return ChatEncoder(Tokeniser(tokenizer), self.options, self.options.mask, stops, media)
 
 
 class PretrainTask(TokenTask):
@@ -268,42 +263,4 @@ class PretrainTask(TokenTask):
                 where="model",
                 hint="Set eos_token in its tokenizer_config.json.",
             )
-        return _Texts(tokenizer)
-
-
-class _Chats(TemplateEncoder):
-    rows = "chat"
-
-    def texts(self, raw: RawRow) -> list[SupervisedText]:
-        row = self._row(raw)
-        made = self.encode(row)
-        self.unread.add(row)
-        return made
-
-    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
-        if self.encode.mask.turns != "everything":
-            check_turns(self.encode, self._row(raw), sequences)
-
-    def _row(self, raw: RawRow) -> ChatRow:
-        row = normalise(raw, ("chat",), media_folder=self.media)
-        assert isinstance(row, ChatRow)
-        return replace(row, messages=with_default_system(row.messages, self.system))
-
-
-class _Texts:
-    settings: Mapping[str, Any] = {"rows": "text"}
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.tokeniser = Tokeniser(tokenizer)
-        self.unread, self._control = Unread(), ControlTokens(tokenizer)
-
-    def texts(self, raw: RawRow) -> list[SupervisedText]:
-        row = normalise(raw, ("text",))
-        assert isinstance(row, TextRow)
-        self.unread.add(row.unread, self._control.of([row.text]))
-        return [SupervisedText(row.text, (), whole=True)]
-
-    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
-        end = self.tokeniser.tokenizer.eos_token_id
-        if any(encoded.ids[-1] != end for encoded in sequences):
-            raise MaskError("a text does not end with the end-of-text token", code="TRAIN-073")
+        return TextEncoder(tokenizer)
