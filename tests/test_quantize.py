@@ -184,6 +184,7 @@ def test_held_out_rows_take_the_place_of_the_documentation(here):
         ({"output": "rows.jsonl"}, "'rows.jsonl' exists", "--overwrite"),
         ({"model": "quantized"}, "is already quantized (gptq)", "the checkpoint that it was made from"),
         ({"model": "adapter"}, "is an adapter", "swift merge"),
+        ({"model": "classifier"}, "has the head score:2", "swift export"),
         ({"model": "broken"}, "values that are not finite", "earlier checkpoint"),
     ],
 )
@@ -201,6 +202,9 @@ def test_what_cant_work_is_refused(here, tmp_path, tiny_model, options, message,
         if model == "quantized":
             config = json.loads((tiny_model / "config.json").read_text())
             (tmp_path / "quantized/config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+        elif model == "classifier":
+            config = json.loads((tiny_model / "config.json").read_text()) | {"architectures": ["LlamaForSequenceClassification"]}
+            (tmp_path / "classifier/config.json").write_text(json.dumps(config))
         else:
             weights = load_file(tiny_model / "model.safetensors")
             weights["model.norm.weight"][3] = torch.nan

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from swift_formats.cross_encoder import LogitScore, write_logit_score
 from swift_formats.sentence_transformers import Pooling, pooling_of
 from swift_plugin_onnx import swift_check
 from swift_plugin_onnx.architectures import export_method
@@ -55,6 +56,13 @@ def test_the_base_architecture_does_not_matter(tmp_path):
         (tmp_path / architecture).mkdir()
         assert export_method(write(tmp_path / architecture, {"pooling_mode": "mean"}, architecture=architecture)) == "embedder"
     assert pooling_of(tmp_path) is None
+
+
+def test_a_language_model_that_is_asked_as_a_reranker_is_exported_as_one(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["Qwen3ForCausalLM"]}))
+    (tmp_path / "model.safetensors").touch()
+    write_logit_score(tmp_path, LogitScore(5, 6))
+    assert export_method(tmp_path) == "builder"
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def checkpoint(tmp_path, monkeypatch):
         ("RobertaForSequenceClassification", "RobertaConfig", "sequence classifier"),
         ("LlamaForSequenceClassification", "LlamaConfig", "sequence classifier"),
         ("DebertaV2ForTokenClassification", "DebertaV2Config", "token classifier"),
+        ("LlamaForTokenClassification", "LlamaConfig", "token classifier"),
         ("BertModel", "BertConfig", "embedder"),
         ("ModernBertModel", "ModernBertConfig", "embedder"),
         ("GPTNeoXForCausalLM", "GPTNeoXConfig", "decoder"),

@@ -56,6 +56,10 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     if form := Checkpoint.at(run.model.path).quantization:
         hint = "Use the checkpoint that it was made from: rounding twice loses more than rounding once."
         yield Problem(code="CONVERT-023", where="model", message=f"'{run.model.reference}' is already quantized ({form})", hint=hint)
+    if head := Checkpoint.at(run.model.path).head:
+        message = f"'{run.model.reference}' has the head {head}, and quantizers write language models, compared by their next tokens"
+        hint = f"Export it: swift export {shlex.quote(run.model.path)} --to onnx --type fp16."
+        yield Problem(code="CONVERT-047", where="model", message=message, hint=hint)
     yield from calibration_problems(run, spec)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from swift_formats.config import quantization_of
+from swift_formats.cross_encoder import logit_score_of
 from swift_formats.sentence_transformers import MODULES
 
 from swift_core.checkpoints import Checkpoint
@@ -48,7 +49,7 @@ def export_method(checkpoint: Path) -> ExportMethod:
         )
     named = str((config.get("architectures") or ["?"])[0])
     method: ExportMethod | None = "builder" if named in KNOWN else next((kind for ending, kind in _TRACED if named.endswith(ending)), None)
-    if (checkpoint / MODULES).is_file() and not str(method).endswith("classifier"):
+    if (checkpoint / MODULES).is_file() and logit_score_of(checkpoint) is None and not str(method).endswith("classifier"):
         method = "embedder"  # a sentence-transformers model, whatever its base architecture
     if method is None or config.get("is_encoder_decoder"):
         hint = "Supported: decoders, encoders, sequence and token classifiers; see `architectures` in config.json."

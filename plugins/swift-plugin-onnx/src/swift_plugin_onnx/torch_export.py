@@ -34,6 +34,7 @@ _CLASSES: Mapping[ExportMethod, str] = {
 _OPSET = 18
 _COPIED = (
     "config.json",
+    "head.json",
     "config_sentence_transformers.json",
     "sentence_bert_config.json",
     "token*",

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from swift_convert.quantize import JOB
 from swift_convert.verify import limits_of, require_divergence_below
 from swift_engines.worker import in_engine
+from swift_formats.cross_encoder import copy_logit_score
 from swift_formats.files import copy_licence
 from swift_formats.weights import weight_files
 
@@ -64,6 +65,7 @@ def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         report.progress("quantize", 0, 1)
         figures, own_reader = _write(run, folder, rows, report)
         copy_licence(source, folder)
+        copy_logit_score(source, folder)
         report.progress("quantize", 1, 1)
         if held_out:
             report.progress("verify", 0, 1)
