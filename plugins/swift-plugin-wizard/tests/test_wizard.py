@@ -86,6 +86,7 @@ def test_in_a_terminal(tmp_path, tiny_model, language, question, start):
     child.expect("jsonl|数据|data")
     child.send("\x15rows.jsonl\r")
     child.expect("1")
+    child.expect("⟦[^⟧]*Hello")
     child.expect("minutes|几分钟")
     child.send("\r")
     child.expect("sft.yaml")

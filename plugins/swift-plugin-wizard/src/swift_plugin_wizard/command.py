@@ -47,6 +47,7 @@ def command(  # noqa: PLR0917  # click passes them by name
         labels = wizard.look(data, chosen)
     else:
         data, labels = wizard.data(chosen)
+        wizard.mask(data, model, chosen)
     time = time or wizard.time()
     file = output or Path(wizard.file(chosen))
     if file.exists() and output:
@@ -108,6 +109,13 @@ class Wizard:
         click.echo(f"  {self.say('rows', rows=found.rows, bad=found.bad)}")
         click.echo(f"  {self.say('row')} {found.first}")
         return found.labels
+
+    def mask(self, name: str, model: str, goal: Goal) -> None:
+        """Show what of the first row the model learns, if the model is on this machine."""
+        from swift_plugin_wizard.data import masked
+
+        if found := masked(name, model, goal.verb):
+            click.echo(f"  {self.say('mask')}\n  {found}")
 
     def time(self) -> str:
         """Ask how long it may take."""

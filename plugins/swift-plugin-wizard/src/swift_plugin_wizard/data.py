@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -60,3 +62,18 @@ def look(name: str, kinds: Sequence[str]) -> Found:
             hint=f"Wanted: {' or '.join(kinds)} rows; see docs/how-to/own-data.md.",
         )
     return Found(rows, bad, first, len(labels))
+
+
+def masked(name: str, model: str, verb: str) -> str:
+    """Return the first row as the model sees it, with the supervised text in ⟦ ⟧; '' if the model is not on this machine.
+
+    `swift data show` does it, in a process of its own, since the tokenizer needs libraries that the wizard does not.
+    """
+    command = [sys.executable, "-P", "-m", "swift_core.cli", "data", "show", name, "--model", model, "--task", verb, "--offline", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    try:
+        sequences = json.loads(done.stdout)["sequences"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    text = "".join(f"⟦{piece['text']}⟧" if piece["weight"] else piece["text"] for piece in sequences[0]["pieces"]) if sequences else ""
+    return text[:_SHOWN]

@@ -29,6 +29,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "file": ("Which file shall it be written to?", "写入哪个文件？"),
     "start": ("Start now?", "现在开始吗？"),
     "row": ("The first row:", "第一行数据："),
+    "mask": ("As the model sees it; what it learns is in ⟦ ⟧:", "模型看到的内容，其中 ⟦ ⟧ 内的部分参与学习："),
     "rows": ("{rows} rows, {bad} of them invalid", "共 {rows} 行，其中 {bad} 行无效"),
     "written": ("Written: {file}", "已写入：{file}"),
     "command": ("The same in one line:", "等价的一行命令："),
