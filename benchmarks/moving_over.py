@@ -42,6 +42,7 @@ from swift_plugin_import.shell import commands
 from swift_plugin_import.source import Source
 from swift_plugin_megatron.command import swift_line
 from swift_testing.rig import write_tiny_model
+from swift_testing.tiny_vlm import write_tiny_vlm
 from swift_train import preflight, strategy_checks, verb_checks
 
 from swift_core.api import resolved
@@ -136,7 +137,9 @@ class StandIns:
         sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 16, "num_key_value_heads": 16}
         sizes["num_hidden_layers"] = _LAYERS
         self.folder, self.experts, self._stages, self._adapters = folder, False, 1, dict[Path, Path]()
+        self._file_experts = self._vision = False
         self.model = write_tiny_model(folder / "model", **sizes)
+        self.vlm = write_tiny_vlm(folder / "vlm")
         self.mixture = _mixture(folder / "mixture", self.model, sizes)
         for model in (self.model, self.mixture):
             self._adapters[model] = _adapter(folder / f"adapter-{model.name}", model)
@@ -161,7 +164,9 @@ class StandIns:
         name, taken = "", 0
         identity = "swift/self-cognition" in " ".join(words)  # its rows are replaced, so the options for them are left out
         self._stages = max(1, int(str(flags.get("pipeline_model_parallel_size") or 1)))
-        self.experts = bool({"expert_model_parallel_size", "router_aux_loss_coef", "moe_aux_loss_coeff", "experts_impl"} & flags.keys())
+        self._vision = bool({"vit_lr", "aligner_lr"} & flags.keys())
+        mixture = {"expert_model_parallel_size", "router_aux_loss_coef", "moe_aux_loss_coeff", "experts_impl"}
+        self.experts = self._file_experts or bool(mixture & flags.keys())
         for word in words:
             if word.startswith("--"):
                 name, equals, value = word.removeprefix("--").partition("=")
@@ -190,14 +195,21 @@ class StandIns:
     def file(self, path: str) -> str:
         """Return a copy of a YAML file with what it names replaced."""
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        verb = str(values.get("rlhf_type") or "sft")
+        self._file_experts = self.experts = "expert_model_parallel_size" in values
         for name, value in list(values.items()):
             if name in ("dataset", "val_dataset"):
-                values[name] = [item if item.startswith("swift/self-cognition") else self._value(name, item, "sft") for item in value]
+                listed = value if isinstance(value, list) else [value]
+                values[name] = [item if item.startswith("swift/self-cognition") else self._value(name, item, verb) for item in listed]
             elif isinstance(value, str):
-                values[name] = self._value(name, value, "sft")
+                values[name] = self._value(name, value, verb)
         copy = self.folder / Path(path).name
         copy.write_text(yaml.safe_dump(values))
         return str(copy)
+
+    def forget_file(self) -> None:
+        """Begin with a command whose file, if it has one, is not read yet."""
+        self._file_experts = False
 
     def _plugin(self) -> Path:
         """Return a file that defines the rewards and schedulers of the examples' plugin files, by their names."""
@@ -211,7 +223,7 @@ class StandIns:
 
     def _value(self, name: str, value: str, verb: str) -> str:
         if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "reward_model", "load", "mcore_model"):
-            return str(self.mixture if self.experts else self.model)
+            return str(self.vlm if self._vision and name == "model" else self.mixture if self.experts else self.model)
         if name in ("decoder_first_pipeline_num_layers", "decoder_last_pipeline_num_layers") and self._stages > 1:
             return str(_LAYERS - (self._stages - 1) * ((_LAYERS - 1) // (self._stages - 1)))
         if name in ("adapters", "ckpt_dir", "adapter", "mcore_adapter"):
@@ -224,6 +236,10 @@ class StandIns:
             return f"{self.rows(verb)}{share}"
         if name in ("deepspeed", "config", "fsdp") and value.endswith(".json") and not Path(value).is_file():
             return "zero3" if "3" in Path(value).name else "zero2"
+        if name == "new_special_tokens" and value.endswith(".txt"):
+            tokens = self.folder / "tokens.txt"
+            tokens.write_text("<a>\n<b>\n")
+            return str(tokens)
         if name == "external_plugins":
             if verb in ("grpo", "gkd"):
                 return str(self._plugin())
@@ -337,12 +353,16 @@ def ms_swift(folder: Path, stand_ins: StandIns) -> dict[str, Count]:
 def _resolve(stand_ins: StandIns, words: Sequence[str]) -> Problem:
     if missing := absent(words):
         return Problem(missing, missing, absent=True)
+    stand_ins.forget_file()
     replaced = stand_ins.words(
         [*words[:2], *(stand_ins.file(word) if word.endswith((".yaml", ".yml")) else word for word in words[2:6]), *words[6:]]
     )[1:]
     if words[0] == "megatron":
         try:
             replaced = swift_line(replaced, os.environ).words
+            if "ray" in replaced:  # Ray may not be installed
+                at = replaced.index("ray")
+                replaced = [*replaced[: at - 1], *replaced[at + 1 :]]
         except SwiftError as error:
             return Problem(f"{error.where}: {error.message}", error.hint)
     return outcome(replaced)
@@ -433,6 +453,7 @@ def main() -> None:
             for module in (engines, strategy_checks, verb_checks)
         ),
     ]
+    os.environ["HF_TOKEN"] = "hf_pretended"  # a token to upload with
     with tempfile.TemporaryDirectory() as name, chdir(name):
         for patch in pretended:
             patch.start()

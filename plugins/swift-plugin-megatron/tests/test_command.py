@@ -91,7 +91,7 @@ def test_a_file_of_options(tmp_path):
         ("sft --mtp_num_layers 1", "--mtp_num_layers"),
         ("sft --fp8_format e4m3", "--fp8_format"),
         ("export --model M", "--to_hf"),
-        ("export --model M --to_hf true --fp8_recipe blockwise", "--fp8_recipe"),
+        ("export --adapters A --to_hf true --fp8_recipe blockwise", "--fp8_recipe"),
     ],
 )
 def test_what_is_not_possible_is_refused_with_the_way(words, where):
@@ -99,6 +99,59 @@ def test_what_is_not_possible_is_refused_with_the_way(words, where):
         swift_line(shlex.split(words), {})
     assert refused.value.where == where
     assert refused.value.hint
+
+
+def test_float8_is_a_quantization_of_the_checkpoint():
+    line = swift_line(shlex.split("export --model M --to_hf true --fp8_recipe blockwise --fp8_format e4m3 --output_dir out"), {})
+    assert line.words == ["quantize", "--model", "M", "--quantizer", "fp8", "--output_dir", "out"]
+
+
+@pytest.mark.parametrize(
+    ("words", "strategy"),
+    [
+        ("sft --task_type embedding --tensor_model_parallel_size 2 --sequence_parallel true", ["mesh", "--parallel.tensor", "2"]),
+        ("rlhf --rlhf_type rm --expert_model_parallel_size 2", ["fsdp"]),
+        ("sft --task_type seq_cls --pipeline_model_parallel_size 2", ["megatron"]),
+    ],
+)
+def test_heads_of_scores_are_trained_by_torch(words, strategy):
+    line = swift_line(shlex.split(words), {})
+    at = line.words.index("--parallel")
+    assert line.words[at + 1 : at + 1 + len(strategy)] == strategy
+    assert ("--expert_model_parallel_size" in line.words) == (strategy == ["megatron"] and "expert" in words)
+
+
+def test_roles_of_a_cluster(tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "rlhf_type: grpo\nmodel: M\ncolocate_groups: [[train, rollout]]\ntrain: {gpus: 4, tuner_type: lora}\n"
+        "rollout: {gpus: 4, vllm_max_model_len: 8}\n"
+    )
+    line = swift_line(["rlhf", "--use_ray", "true", "--config", str(tmp_path / "r.yaml")], {})
+    found = flags(line)
+    assert (found["launcher"], found["nproc_per_node"], found["tuner_type"], found["vllm_max_model_len"]) == (
+        ["ray"],
+        ["4"],
+        ["lora"],
+        ["8"],
+    )
+    assert "colocate_groups" not in found
+
+
+@pytest.mark.parametrize("ends", [(1, None), (None, 2), (3, 1)])
+def test_uneven_stages_have_all_layers_in_order(ends):
+    from swift_plugin_megatron.placement import Partition
+    from swift_plugin_megatron.sizes import stage_lengths
+
+    first, last = ends
+    lengths = stage_lengths(10, 4, first, last)
+    assert sum(lengths) == (10 if lengths else 0)
+    if lengths:
+        places = [Partition(10, 4, first=first, final=last).locate(layer) for layer in range(10)]
+        assert places == [(stage, index) for stage, length in enumerate(lengths) for index in range(length)]
+        assert first in (None, lengths[0])
+        assert last in (None, lengths[-1])
+    else:
+        assert (10 - sum(end or 0 for end in ends)) % (4 - sum(end is not None for end in ends))
 
 
 def test_what_is_switched_off_is_no_error():

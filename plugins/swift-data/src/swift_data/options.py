@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from swift_core.options import FamilyOptions, HubOptions, Options, Several, option
 
@@ -37,7 +39,31 @@ class DataOptions(SkippingOptions):
         "Tokenise rows during training and store none, for datasets larger than the disk.",
         also=("streaming",),
     )
+    probabilities: list[float] = option(
+        list,
+        "Mix the data sets: the probability of each that the next row is one of its rows, in the order of --dataset.",
+        also=("interleave_prob", "interleave_probs"),
+    )
+    stopping: Literal["first_exhausted", "all_exhausted"] = option(
+        "first_exhausted",
+        "With probabilities: end with the first data set whose rows are used up, or with the last one, while the others are repeated.",
+        also=("stopping_strategy",),
+    )
     buffer: int = option(10_000, "Shuffle buffer of a streamed dataset, in rows.", ge=1, also=("shuffle_buffer_size",))
+
+    @field_validator("probabilities", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Read 0.7,0.3."""
+        items = [item for part in (value if isinstance(value, list) else [value]) for item in str(part).split(",")]
+        return [item for item in items if item.strip()] if value not in (None, []) else []
+
+    @field_validator("probabilities")
+    @classmethod
+    def _sum(cls, value: list[float]) -> list[float]:
+        if value and (abs(sum(value) - 1) > 1e-6 or min(value) <= 0):
+            raise ValueError("must be positive numbers whose sum is 1")
+        return value
 
 
 class DatasetOptions(Options):

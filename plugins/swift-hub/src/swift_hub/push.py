@@ -6,6 +6,7 @@ A signed checkpoint is uploaded exactly as it is, since its signature is over ev
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,9 +29,9 @@ _CARD = "README.md"
 class Upload:
     """What is uploaded: files by their name in the repository, and the texts that are written for it."""
 
-    reference: Reference
-    files: dict[str, Path]
-    texts: dict[str, str]
+    reference: Reference  # the repository
+    files: dict[str, Path]  # by their name in the repository
+    texts: dict[str, str]  # files that are written for it
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -79,6 +80,27 @@ def prepare(folder: Path, target: str) -> Upload:
         texts[MANIFEST] = json.dumps(asdict(checkpoint.manifest) | {"base": published}, indent=2, ensure_ascii=False)
     documents = {name: path for name, path in beside.items() if matches(name, (*_DOCUMENTS, _CARD))}
     return Upload(reference, own | documents, texts)
+
+
+def with_owner(target: str) -> str:
+    """Return a reference with an owner: that of the token, if it names none and is on Hugging Face.
+
+    Raises:
+        UsageError: there is no token, or the hub does not know it.
+    """
+    scheme, _, name = target.rpartition(":")
+    if "/" in name or scheme not in ("", "hf"):
+        return target
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    network.refuse_offline(f"'{target}'")
+    try:
+        owner = HfApi(token=os.environ.get("HF_TOKEN") or False).whoami()["name"]
+    except (HfHubHTTPError, ValueError) as error:
+        hint = f"Set HF_TOKEN to a token with write access, or write hf:OWNER/{name}."
+        raise UsageError("the token's owner is not known to the hub", code="HUB-046", where="HF_TOKEN", hint=hint) from error
+    return f"hf:{owner}/{name}"
 
 
 def push(upload: Upload, *, message: str, private: bool) -> str:

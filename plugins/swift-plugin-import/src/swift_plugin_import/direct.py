@@ -29,7 +29,7 @@ def translate(verb: VerbSpec, settings: Settings) -> list[str]:
     importer = _importer(unknown) if unknown and file.is_file() else None
     if importer is None:
         return []
-    found = importer.read(Source.read(file))[0]
+    found = importer.read(Source.read(file, verb.name))[0]
     if found.verb != verb.name:
         message = f"the file is for {found.verb}, not for {verb.name}"
         raise UsageError(message, code="IMPORT-009", where=str(file), hint=f"Write swift {found.verb} {file}.")

@@ -53,6 +53,20 @@ def megatron(keys: Keys, found: Translation) -> None:
             found.drop(key, keys.take(key), "it changes speed and memory only; checkpoints are in the format of Hugging Face")
 
 
+def mesh(found: Translation, sizes: dict[str, int], origin: str) -> None:
+    """Choose a device mesh with these sizes in place of fsdp, whose sharding of weights it has too."""
+    if found.value("parallel.offload"):
+        found.refuse(origin, next(iter(sizes.values())), "a device mesh has no offload to main memory")
+        return
+    for path in [path for path in found.settings if path.startswith("parallel.")]:
+        setting = found.settings.pop(path)
+        if path != "parallel.name":
+            found.drop(setting.origin, setting.value, "the mesh shards whole decoder layers")
+    found.set("parallel.name", "mesh", origin)
+    for name, size in sizes.items():
+        found.set(f"parallel.{name}", size, origin)
+
+
 def ray(keys: Keys, found: Translation, number: str = "ray_num_workers") -> None:
     """Read the number of Ray's workers, which chooses the launcher."""
     workers, used = keys.take(number), keys.take("use_ray")

@@ -98,7 +98,13 @@ def optimizer(keys: Keys, found: Translation, *, key: str = "optim") -> None:
             found.refuse(switch_key, value, "no such optimizer is installed here")
         else:
             found.set("optimizer.name", chosen, switch_key if name is None else f"{switch_key}, which overrides {key}")
-            return
+            name = None
+            break
+    if found.value("optimizer.name") == "badam" and (mode := keys.take("badam_mode")) is not None:
+        if mode == "layer":
+            found.drop("badam_mode", mode, "one layer is updated at a time")
+        else:
+            found.refuse("badam_mode", mode, "BAdam updates one layer at a time")
     if name is None:
         return
     text = str(name).lower().removeprefix("optimizernames.")

@@ -20,12 +20,12 @@ _MAXIMUM = 5_000_000  # bytes
 class Source:
     """The text of a file in the forms that it can be read as."""
 
-    def __init__(self, text: str, name: str = "", folder: Path | None = None) -> None:
-        self.text, self.name, self.folder = text, name, folder or Path()
+    def __init__(self, text: str, name: str = "", folder: Path | None = None, verb: str = "") -> None:
+        self.text, self.name, self.folder, self.verb = text, name, folder or Path(), verb
 
     @classmethod
-    def read(cls, path: Path) -> Source:
-        """Read a file.
+    def read(cls, path: Path, verb: str = "") -> Source:
+        """Read a file; `verb` is the one that it was given to, if any.
 
         Raises:
             UsageError: it is missing, not a text, or too large for a configuration.
@@ -35,7 +35,7 @@ class Source:
                 raise UsageError(
                     "is too large for a configuration file", code="IMPORT-001", where=str(path), hint="Give the configuration file."
                 )
-            return cls(path.read_text(encoding="utf-8-sig"), str(path), path.parent)
+            return cls(path.read_text(encoding="utf-8-sig"), str(path), path.parent, verb)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(f"can't be read: {reason}", code="IMPORT-002", where=str(path), hint="Check the path.") from None

@@ -19,6 +19,10 @@ _SIZES = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context
 _KEPT = ("output_dir", "output", "dtype", "torch_dtype", "overwrite", "exist_ok", "hub", "use_hf")  # options of merge and export
 _READ = ("model", "mcore_model", "load", "adapters", "mcore_adapter", "mcore_adapters", "merge_lora", "to_hf", "to_mcore")
 _ROLES = ("train", "rollout", "teacher")
+_SCORE_TASKS = ("rm", "seq_cls", "embedding", "reranker")
+_SHARED_OUT = (
+    *_SIZES, "sequence_parallel", "expert_model_parallel_size", "expert_tensor_parallel_size", "use_distributed_optimizer",
+)  # fmt: skip
 _NESTED = ("colocate_groups",)
 _USAGE = "Write megatron sft, pt, rlhf or export, with options: megatron sft --model MODEL --dataset FILE --tensor_model_parallel_size 2."
 
@@ -76,6 +80,7 @@ def swift_line(argv: Sequence[str], environment: Mapping[str, str]) -> Line:
             line.words += ["--output", line.merged]
         line.notes.append(f"--merge_lora: the adapter is written to {line.merged}, and the merged model to {line.merged}-merged")
     flags.pop("merge_lora", None)
+    _scores(flags, line)
     for name, values in flags.items():
         _translate(name, values, line)
     return line
@@ -134,6 +139,23 @@ def _refused(name: str, value: str) -> bool:
     return name in REFUSED and f"{name}={value.lower()}" not in IGNORED and value.lower() not in ("false", "none")
 
 
+def _scores(flags: dict[str, list[str]], line: Line) -> None:
+    """Train a head of scores on a device mesh, since megatron-core's models have the head of a language model alone."""
+    task = (_last(flags, "task_type") or _last(flags, "rlhf_type")).replace("-", "_")
+    if task not in _SCORE_TASKS or _number(flags, "pipeline_model_parallel_size") > 1:
+        return
+    sizes = {"tensor": _number(flags, "tensor_model_parallel_size"), "context": _number(flags, "context_parallel_size")}
+    given = [word for name, size in sizes.items() if size > 1 for word in (f"--parallel.{name}", str(size))]
+    line.words[line.words.index("megatron")] = "mesh" if given else "fsdp"
+    line.words += given
+    for name in _SHARED_OUT:
+        flags.pop(name, None)
+    line.notes.append(
+        f"megatron-core trains the head of a language model: '{task}' is trained with --parallel {'mesh' if given else 'fsdp'} of torch, "
+        "which shards weights and optimizer state over the processes"
+    )
+
+
 def _batch(flags: dict[str, list[str]], line: Line, environment: Mapping[str, str]) -> None:
     """Read the global batch size, which is rows per micro-batch × accumulation × replicas of the model."""
     whole = flags.pop("global_batch_size", None)
@@ -162,17 +184,22 @@ def _export(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
     Raises:
         UsageError: there is nothing to convert, or it is to be quantized.
     """
-    for name, values in flags.items():
-        if name.startswith("fp8_") and _refused(name, values[-1] if values else "true"):
-            hint = "Quantize the checkpoint: swift quantize MODEL --quantizer fp8."
-            raise UsageError("is not supported in this step", code="PARALLEL-071", where=f"--{name}", hint=hint)
+    fp8 = [name for name, values in flags.items() if name.startswith("fp8_") and _refused(name, values[-1] if values else "true")]
     adapter = flags.get("adapters") or flags.get("mcore_adapter") or flags.get("mcore_adapters") or []
     merges = _is(flags, "merge_lora") or (bool(adapter) and _is(flags, "to_hf") and "merge_lora" not in flags)
     if not (merges if adapter else _is(flags, "to_mcore") or _is(flags, "to_hf")) and not (adapter and "merge_lora" in flags):
         name = "to_mcore" if "to_mcore" in flags else "to_hf"
         raise UsageError("there is nothing to convert", code="PARALLEL-069", where=f"--{name}", hint=REFUSED[name])
     model = [word for name in ("model", "mcore_model", "load") for word in ("--model", *flags.get(name, ())) if name in flags]
-    if merges:
+    if fp8 and (adapter or not model):
+        hint = "Merge the adapter first: swift merge; then quantize the result: swift quantize MODEL --quantizer fp8."
+        raise UsageError("is not possible in this step", code="PARALLEL-071", where=f"--{fp8[0]}", hint=hint)
+    if fp8:
+        words, notes = (
+            ["quantize", *rest, *model, "--quantizer", "fp8"],
+            [f"--{name} is swift quantize --quantizer fp8 here" for name in fp8],
+        )
+    elif merges:
         words, notes = ["merge", *rest, *model, "--adapter", *adapter], []
     else:
         words = ["export", *rest, *(["--adapter", *adapter] if adapter else model), "--to", "safetensors"]
@@ -180,7 +207,7 @@ def _export(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
     for name in _KEPT:
         words += [f"--{name}", *flags[name]] if name in flags else []
     reason = "no processes are needed, and every result is verified against its source"
-    return Line(words, [*notes, *(f"--{name} has no effect: {reason}" for name in sorted(flags.keys() - {*_KEPT, *_READ}))])
+    return Line(words, [*notes, *(f"--{name} has no effect: {reason}" for name in sorted(flags.keys() - {*_KEPT, *_READ, *fp8}))])
 
 
 def _flags(argv: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:

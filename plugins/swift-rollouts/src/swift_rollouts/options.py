@@ -24,6 +24,12 @@ class CodeOptions(Options):
     )
 
 
+class TurnOptions(Options):
+    """Which sampled turns learn."""
+
+    turns: Literal["all", "last"] = option("all", "With a scheduler or tools: turns of the model that are trained, all or the last one.")
+
+
 class RolloutOptions(CodeOptions, ChatOptions):
     """Options of every task on prompts whose answers are sampled."""
 
@@ -62,6 +68,7 @@ class RolloutOptions(CodeOptions, ChatOptions):
     )
     tools: Several = option(list, "Functions that the model may call: FILE.py:FUNCTION or MODULE:FUNCTION.")
     max_turns: int = option(10, "With a scheduler or tools: maximum answers of the model in a conversation.", ge=1)
+    mask: TurnOptions = option(TurnOptions, "Which sampled turns are trained.")
     turn_timeout: float = option(60.0, "Maximum seconds for a reply of a scheduler or tool.", gt=0, affects_result=False)
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swift_data.reading import raw_rows
 from swift_data.rows import ChatRow, PromptRow, normalise
 from swift_data.rows.conversations import with_default_system
-from swift_train.options import MaskOptions
+from swift_train.mask_options import MaskOptions
 from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import Encoded, Span, SupervisedText, Tokeniser
 

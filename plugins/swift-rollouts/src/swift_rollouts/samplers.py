@@ -111,6 +111,7 @@ class Samplers:
             tools=tools,
             parser=parser,
             max_turns=self.options.max_turns,
+            last_turn=self.options.mask.turns == "last",
         )
 
     def _template(self) -> ChatTemplate:

@@ -21,7 +21,7 @@ def combine(words: Sequence[str]) -> list[str]:
     Raises:
         UsageError: the evaluation has no tasks, or a value is no JSON.
     """
-    rest, found = _taken(words, (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset"))
+    rest, found = _taken(_context(words), (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset"))
     if cached := found.pop("cached_dataset", None):
         own = tokenised_rows.words(cached, found.pop("cached_val_dataset", []))
         rest += own
@@ -43,6 +43,16 @@ def combine(words: Sequence[str]) -> list[str]:
     text = json.dumps(settings)
     note(f"--eval_use_evalscope is --eval '{text}' here: checkpoints are evaluated beside the training")
     return [*rest, "--eval", text]
+
+
+def _context(words: Sequence[str]) -> list[str]:
+    """Return the words without `--deepspeed` where rows are cut into parts: the mesh that does it shards weights as ZeRO-3 does."""
+    rest, found = _taken(words, ("sequence_parallel_size", "deepspeed"))
+    size = (found.get("sequence_parallel_size") or ["1"])[-1]
+    if size == "1" or not found.get("deepspeed"):
+        return list(words)
+    note(f"--deepspeed {found['deepspeed'][-1]} has no effect: --sequence_parallel_size {size} is a mesh, which shards the weights too")
+    return [*rest, "--sequence_parallel_size", size]
 
 
 def _taken(words: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -178,7 +178,7 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
         rows = Stream(run.datasets, preprocessing, report, seed=options.seed)
         first = rows.head()[0]
     else:
-        rows = load_samples(run.datasets, preprocessing, report, seed=options.seed)
+        rows = _mixed(load_samples(run.datasets, preprocessing, report, seed=options.seed), preprocessing.options, options.seed)
         if heldout is None and options.validation_ratio:
             rows, heldout = rows.split(options.validation_ratio, options.seed)
             if report.speaks:
@@ -195,6 +195,11 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
     shards = registry().spec(run.part("parallel"), ParallelSpec).shards
     check_shared_towers(rows, heldout, shards=shards, processes=rank_and_size()[1])
     return rows, heldout
+
+
+def _mixed(rows: Samples, options: Mapping[str, Any], seed: int) -> Samples:
+    """Return the rows, mixed by the probabilities of their data sets if there are any."""
+    return rows.mix(options["probabilities"], options["stopping"], seed) if options.get("probabilities") else rows
 
 
 def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from swift_data.rows import ChatRow
     from transformers import PreTrainedTokenizerBase
 
-    from swift_train.options import MaskOptions
+    from swift_train.mask_options import MaskOptions
 
 
 class ChatEncoder:

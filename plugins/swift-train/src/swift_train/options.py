@@ -8,8 +8,8 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from swift_core.options import Options, option
-from swift_train import token_weights
 from swift_train.loss_options import LossOptions
+from swift_train.mask_options import MaskOptions
 from swift_train.media.options import MediaOptions
 from swift_train.schedule_options import ScheduleOptions
 
@@ -169,6 +169,9 @@ class TrainOptions(Options):
         also=("activation_offloading", "activation_cpu_offload"),
     )
     compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))
+    fp8: bool = option(
+        False, "Compute the matrix products of linear layers in float8 (torchao); needs a GPU with float8, and is emulated on a CPU."
+    )
     kernels: str = option(
         "auto",
         "Kernels in place of the model's operations: auto (those that are installed, on an accelerator), none, or a name (liger).",
@@ -212,41 +215,18 @@ class TrainOptions(Options):
         return self
 
 
-class MaskOptions(Options):
-    """Which tokens of a conversation are supervised."""
-
-    end: Literal["turn", "separator"] = option(
-        "turn",
-        "Last supervised token of a turn: its end-of-turn token (turn), or the whitespace after that (separator).",
-    )
-    turns: Literal["all", "last", "everything"] = option(
-        "all", "Supervised turns: all assistant turns, only the last one, or every message of every role (as in pre-training)."
-    )
-    weights: str = option(
-        "",
-        "Loss weights of text within the supervised turns, as a JSON object, regular expression → weight; or the name of a set: "
-        "empty-think and think-prefix (weight 0), hermes (tool calls twice), react, alpha-umi, qwen-functions.",
-    )
-
-    @field_validator("weights")
-    @classmethod
-    def _weights(cls, value: str) -> str:
-        return token_weights.checked(value)
-
-    @model_validator(mode="after")
-    def _within_turns(self) -> Self:
-        if self.weights and self.turns == "everything":
-            raise ValueError("weights are of text within the assistant's turns: omit turns everything, or weights")
-        return self
-
-
 class ChatOptions(TrainOptions):
     """Options of every task on conversations."""
 
     chat_template: str = option(
         "",
         "Chat template (Jinja file) that replaces the checkpoint's own and is saved with the result; or the name of a bundled one: "
-        "deepseek-r1-distill.",
+        "deepseek-r1-distill, chatml, human-assistant.",
+    )
+    agent_template: Literal["", "hermes", "react"] = option(
+        "",
+        "Write tools, their calls and their results as text, in place of the chat template's own way, and save that with the template.",
+        values={"react_en": "react"},
     )
     system: str = option("", "System prompt of the rows that have none; FILE.txt reads it from a file.", also=("default_system",))
     media: MediaOptions = option(MediaOptions, "How pictures are resized; saved with the model's processor.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import Problem, SwiftError, suggestion
-from swift_train.patched_templates import patched_templates
+from swift_train.custom_template import bundled_templates
 from swift_train.resume import candidates
 from swift_train.strategy_checks import kind_of
 
@@ -70,9 +70,9 @@ def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Proble
             code="TRAIN-052", where="compile", message="torch.compile needs a C++ compiler on a CPU, and none was found", hint=hint
         )
     template = task.get("chat_template")
-    if template and template not in patched_templates():
+    if template and template not in bundled_templates():
         yield from _file(
-            Path(template), "chat_template", f"a file with a chat template (Jinja), or one of: {', '.join(patched_templates())}"
+            Path(template), "chat_template", f"a file with a chat template (Jinja), or one of: {', '.join(bundled_templates())}"
         )
     if media := run.options.get("data", {}).get("media_folder"):
         yield from _file(Path(media), "data.media_folder", "a folder", folder=True)
@@ -100,6 +100,27 @@ def _cpu_build() -> bool:
         return importlib.metadata.version("torch").endswith("+cpu")
     except importlib.metadata.PackageNotFoundError:
         return False
+
+
+def float8(run: Run) -> Iterator[Problem]:
+    """Yield what a run in float8 lacks: the library, or layers of its own."""
+    if not run.part("task").options.get("fp8"):
+        return
+    if not _installed("torchao"):
+        yield Problem(
+            code="TRAIN-222", where="fp8", message="float8 needs torchao, which is not installed", hint="pip install 'torchao>=0.17'"
+        )
+    if run.part("parallel").name == "megatron":
+        yield Problem(
+            code="TRAIN-223",
+            where="fp8",
+            message="megatron-core has linear layers of its own",
+            hint="Use --parallel fsdp, or leave --fp8 out.",
+        )
+    if "quantizer" in run.parts:
+        yield Problem(
+            code="TRAIN-224", where="fp8", message="quantized weights have kernels of their own", hint="Leave the quantizer or --fp8 out."
+        )
 
 
 def _installed(module: str) -> bool:

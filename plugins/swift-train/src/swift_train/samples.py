@@ -124,6 +124,26 @@ class Samples:
             indices += [own] * whole + [own[np.sort(rest)]]
         return self.select(np.concatenate(indices))
 
+    def mix(self, probabilities: Sequence[float], stopping: str, seed: int) -> Samples:
+        """Draw the store of each sample by its probability, and take its samples in order, as `datasets.interleave_datasets` does.
+
+        Args:
+            probabilities: of the stores.
+            stopping: `first_exhausted` ends with the first store that is used up, `all_exhausted` with the last; the others begin again.
+            seed: of the drawing.
+        """
+        own = [np.flatnonzero(self._which == number) for number in range(len(self.stores))]
+        ended, ends, taken = np.zeros(len(own), np.bool_), np.any if stopping == "first_exhausted" else np.all, [0] * len(own)
+        generator, indices = np.random.default_rng(seed), list[int]()
+        while True:
+            for number in generator.choice(len(own), size=1000, p=list(probabilities)):
+                if ends(ended):
+                    return self.select(np.array(indices, np.int64))
+                indices.append(int(own[number][taken[number]]))
+                taken[number] += 1
+                if taken[number] == len(own[number]):
+                    ended[number], taken[number] = True, 0
+
     def split(self, ratio: float, seed: int) -> tuple[Samples, Samples]:
         """Split by rows, at random by `seed`.
 

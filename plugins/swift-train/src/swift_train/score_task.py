@@ -15,8 +15,8 @@ from swift_data.unread import Unread
 
 from swift_core.contract import UsageError
 from swift_train.mask_check import MaskError
+from swift_train.mask_options import MaskOptions
 from swift_train.media.rows import RowMedia
-from swift_train.options import MaskOptions
 from swift_train.tasks import SampleTask
 from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import Encoded, Span, SupervisedText, Tokeniser

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from swift_core.contract import TaskSpec
 from swift_core.plugins import registry
 from swift_core.runs import execute_run
+from swift_train.upload import upload
 
 if TYPE_CHECKING:
     from swift_core.contract import Run, RunResult
@@ -23,4 +24,5 @@ def carry_out(run: Run, context: Context) -> RunResult:
     """Carry out the run as its task does (`TaskSpec.carry_out`), by default in workers."""
     own = registry().spec(run.part("task"), TaskSpec).carry_out
     done: RunResult = own.load()(run, context) if own else execute_run(run, context)
+    upload(run, done)
     return done

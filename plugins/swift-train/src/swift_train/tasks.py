@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from swift_data.unread import Unread
 
 from swift_core.contract import UsageError
+from swift_train.anchored_loss import ASFT, anchor_divergence
 from swift_train.embedding_noise import embedding_noise
 from swift_train.encoders import ChatEncoder, TextEncoder
 from swift_train.losses import summed_cross_entropy
@@ -223,11 +225,17 @@ class TokenTask(NextToken):
     def __init__(self, options: SftOptions | PretrainOptions) -> None:
         self.options = options
         self.truncation: str = options.truncation
+        self.anchored: bool = options.loss_type == ASFT
+        self.anchor: Module | None = None  # a frozen copy of the base
+        self._anchored: Tensor | None = None  # its logits in the last forward pass
         self._balance: tuple[Tensor, float] | None = None  # loss of the routers in the last forward pass, and its weight
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
-        self._balance = None
+        self._balance = self._anchored = None
+        if self.anchor is not None and model.training:
+            with torch.no_grad():
+                self._anchored = scored_logits(self.anchor, micro)[0]
         with embedding_noise(model, micro, self.options.neftune_noise_alpha):
             if not self.options.router_loss or not model.training:
                 return super().forward(model, micro)
@@ -238,6 +246,9 @@ class TokenTask(NextToken):
     def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the losses of the supervised tokens."""
         total = summed_loss(output, micro.labels, micro.weights, self.options)
+        if self._anchored is not None:
+            drift = anchor_divergence(output, self._anchored, micro.weights)
+            return Loss(total + self.options.asft_alpha * drift, {"drift": (drift.detach(), micro.weights.sum())})
         return Loss(*with_router_loss(total, micro, *self._balance)) if self._balance else total
 
 

@@ -14,7 +14,8 @@ from swift_train.unread import UnreadFields
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from swift_train.options import ChatOptions, MaskOptions
+    from swift_train.mask_options import MaskOptions
+    from swift_train.options import ChatOptions
 
 
 class TemplateEncoder:

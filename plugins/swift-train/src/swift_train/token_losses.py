@@ -36,7 +36,7 @@ def summed_loss(logits: Tensor, labels: Tensor, weights: Tensor, options: LossOp
     if options.loss_type == "focal":
         total = _focal(logits, labels, weights, options.focal_gamma)
     else:
-        factor = {"dft": _probability, "eaft": _entropy}.get(options.loss_type)
+        factor = {"dft": _probability, "asft": _probability, "eaft": _entropy}.get(options.loss_type)
         factors = factor(logits, labels) if factor else None
         if factors is not None and options.loss_type == "eaft":
             factors = factors**options.eaft_alpha

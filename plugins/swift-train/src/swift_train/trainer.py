@@ -14,10 +14,12 @@ from swift_core.plugins import registry
 from swift_core.system import atomic_folder
 from swift_train.activations import main_memory, recompute_activations
 from swift_train.adapters import inner_model
+from swift_train.anchor import keep_anchor
 from swift_train.averaged_weights import averaged_weights
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import run_on_all_ranks
 from swift_train.disk_space import copy_model, training_size
+from swift_train.float8 import compute_in_float8
 from swift_train.heads import head_of_run
 from swift_train.loader_record import loader_record_of
 from swift_train.model_parts import parts_of, with_part_rates
@@ -60,6 +62,7 @@ class Trainer:
     def build(self) -> None:
         """Let the strategy build the model and its optimizer."""
         self.strategy.build(self._load, self._optimizer)
+        keep_anchor(self.task, self.run, self.strategy.device)
         torch.manual_seed(self.options.seed + 1 + self.strategy.data_rank)  # dropout differs between ranks; new weights do not
 
     def prepare(self, steps: int, *, resuming: bool) -> None:
@@ -138,6 +141,8 @@ class Trainer:
         torch.manual_seed(self.options.seed)  # new adapter weights: the same on every rank
         self.watchdog.mark("reading weights")
         module = attach(self.run, load_base(self.run, str(device)).model, self.tuner)
+        if self.options.fp8:
+            compute_in_float8(module, inner_model(module).get_output_embeddings(), device)
         if self.options.gradient_checkpointing:
             recompute_activations(module, main_memory if self.options.activation_offload else None)
         if self.options.compile:

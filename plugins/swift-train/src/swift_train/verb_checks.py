@@ -11,7 +11,7 @@ from swift_data import resolving
 from swift_core.checkpoints import family_of
 from swift_core.contract import CallbackSpec, Problem, UsageError
 from swift_core.plugins import engine_state
-from swift_train import evaluation_checks, router_loss
+from swift_train import anchored_loss, evaluation_checks, preflight, router_loss, upload
 from swift_train.callbacks import PART
 from swift_train.kernel_sets import kernels_named
 
@@ -31,7 +31,11 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
             message = f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed"
             yield Problem(code="TRAIN-150", where="callbacks", message=message, hint=hint)
     yield from router_loss.problems(run)
+    yield from anchored_loss.problems(run)
+    yield from upload.problems(run)
+    yield from preflight.float8(run)
     yield from _kernel_problems(run)
+    yield from _mixture_problems(run)
     yield from _part_problems(run)
 
 
@@ -44,6 +48,24 @@ def _kernel_problems(run: Run) -> Iterator[Problem]:
         kernels_named(name)
     except UsageError as error:
         yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)
+
+
+def _mixture_problems(run: Run) -> Iterator[Problem]:
+    """Yield why data sets can't be mixed by probabilities."""
+    data = run.options.get("data") or {}
+    if not (given := data.get("probabilities")):
+        return
+    where, hint = "data.probabilities", "Give one for each data set, in the order of --dataset."
+    if len(given) != len(run.datasets):
+        yield Problem(code="TRAIN-225", where=where, message=f"{len(given)} probabilities for {len(run.datasets)} data sets", hint=hint)
+    if data.get("streaming"):
+        yield Problem(
+            code="TRAIN-226", where=where, message="streamed rows are read data set by data set", hint="Leave --data.streaming out."
+        )
+    if any(choice.weight != 1 for choice in run.datasets):
+        yield Problem(
+            code="TRAIN-227", where=where, message="the data sets have weights too", hint="Leave out the weights, or the probabilities."
+        )
 
 
 def _part_problems(run: Run) -> Iterator[Problem]:

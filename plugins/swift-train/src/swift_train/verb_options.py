@@ -60,6 +60,15 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
         "with a factor. Without one, it is computed from max_model_len, or max_length.",
     )
     max_model_len: int | None = option(None, "Context length that rope_scaling extends the model to; default: max_length.", ge=1)
+    push_to_hub: bool = option(
+        False, "Upload the output after the training, with a model card; the token is that of HF_TOKEN or MODELSCOPE_API_TOKEN.",
+        affects_result=False,
+    )  # fmt: skip
+    hub_model_id: str = option(
+        "", "Repository to upload to: OWNER/NAME, hf:… or ms:…; default: the name of the output folder, of the token's owner.",
+        affects_result=False,
+    )  # fmt: skip
+    hub_private_repo: bool = option(False, "Create the repository as a private one.", affects_result=False)
     plan: bool = option(True, "Compute the plan of memory, disk and time, and refuse a run that can't fit.", affects_result=False)
     force: bool = option(False, "Start the run even if its plan does not fit.", affects_result=False)
     eval: dict[str, Any] = option(

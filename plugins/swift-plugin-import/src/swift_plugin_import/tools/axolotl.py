@@ -60,9 +60,9 @@ class Axolotl(TableImporter):
         self._tuner(keys, found)
         self._batches(keys, found)
         if is_on(keys.get("lisa_n_layers")):
-            found.set("optimizer.name", "lisa", "lisa_n_layers")
-            found.drop("optimizer", keys.take("optimizer"), "LISA is AdamW on some layers at a time")
-        shared.optimizer(keys, found, key="optimizer")
+            axolotl_model.lisa(keys, found)
+        else:
+            shared.optimizer(keys, found, key="optimizer")
         shared.schedule(keys, found, key="lr_scheduler")
         shared.length_of_run(keys, found, epochs="num_epochs")
         keys.rename("load_best_model", "load_best_model_at_end")
@@ -80,7 +80,9 @@ class Axolotl(TableImporter):
         shared.no_tuner_options(found)
 
     def _callbacks(self, keys: Keys, found: Translation) -> None:
-        """Read early stopping, the loss watchdog and the trackers."""
+        """Read early stopping, the loss watchdog and the trackers, and whether the output is uploaded."""
+        if is_on(keys.get("hub_model_id")):
+            found.set("push_to_hub", True, "hub_model_id")
         patience = keys.take("early_stopping_patience")
         limit, steps = keys.take("loss_watchdog_threshold"), keys.take("loss_watchdog_patience")
         chosen = trackers(keys, found)

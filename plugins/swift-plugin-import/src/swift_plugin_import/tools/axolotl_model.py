@@ -41,6 +41,13 @@ def quantization(keys: Keys, found: Translation) -> None:
             found.drop(origin, value, "nothing is quantized to 4 bits" if key in _BNB else "bitsandbytes chooses it")
 
 
+def lisa(keys: Keys, found: Translation) -> None:
+    """Choose LISA, which is an optimizer here; its keys are names of its options."""
+    found.set("optimizer.name", "lisa", "lisa_n_layers")
+    if (name := keys.take("optimizer")) is not None:
+        found.drop("optimizer", name, "LISA is AdamW on some layers at a time")
+
+
 def attention(keys: Keys, found: Translation) -> None:
     """Read the attention implementation."""
     for key, name in _ATTENTION.items():
@@ -76,7 +83,9 @@ def distribution(keys: Keys, found: Translation, source: Source) -> None:
     keys.rename("sequence_parallel_degree", "context_parallel_size")
     for key, option in (("context_parallel_size", "context"), ("tensor_parallel_size", "tensor"), ("dp_replicate_size", "data")):
         size = shared.number(keys, found, key)
-        if size is not None and size > 1 and found.value("parallel.name", "mesh") == "mesh":
+        if size is not None and size > 1 and found.value("parallel.name") == "fsdp":
+            parallel.mesh(found, {option: int(size)}, key)
+        elif size is not None and size > 1 and found.value("parallel.name", "mesh") == "mesh":
             found.set("parallel.name", "mesh", key)
             found.set(f"parallel.{option}", size, key)
             found.notes.append(f"{key}: the number of processes, a multiple of {size}, is given with --processes")
@@ -85,7 +94,9 @@ def distribution(keys: Keys, found: Translation, source: Source) -> None:
         elif size is not None:
             found.drop(key, size, "one process is the default")
     shard = shared.number(keys, found, "dp_shard_size")
-    if shard is not None and found.value("parallel.name", "fsdp") == "fsdp":
+    if shard is not None and found.value("parallel.name") == "mesh":
+        found.drop("dp_shard_size", shard, "the mesh shards weights over data and context")
+    elif shard is not None and found.value("parallel.name", "fsdp") == "fsdp":
         found.set("parallel.name", "fsdp", "dp_shard_size")
         found.set("parallel.shard_size", shard, "dp_shard_size")
     elif shard is not None:

@@ -100,12 +100,30 @@ class LlamaFactory(TableImporter):
         self._preferences(keys, found)
         if observed := trackers(keys, found):
             found.set("callbacks", observed, ", ".join(each["name"] for each in observed))
+        self._mixture(keys, found)
         shared.switch(keys, found, "use_dft_loss", "loss_type", "dft")
+        shared.switch(keys, found, "use_asft_loss", "loss_type", "asft")
+        if found.value("loss_type") != "asft" and "asft_alpha" in keys:
+            found.drop("asft_alpha", keys.take("asft_alpha"), "the loss is another one")
         shared.switch(keys, found, "use_eaft_loss", "loss_type", "eaft")
         if keys.take("disable_gradient_checkpointing"):
             found.set("gradient_checkpointing", False, "disable_gradient_checkpointing")
         elif "gradient_checkpointing" not in found.settings and "enable_activation_checkpointing" not in keys:
             found.set("gradient_checkpointing", True, f"default of {self.title}")
+
+    def _mixture(self, keys: Keys, found: Translation) -> None:
+        """Read how data sets are mixed."""
+        strategy, given = keys.take("mix_strategy"), keys.take("interleave_probs")
+        ends = {"interleave_under": "first_exhausted", "interleave_over": "all_exhausted"}
+        if strategy in ends and given is not None:
+            found.set("data.probabilities", [float(item) for item in str(given).split(",")], "interleave_probs")
+            found.set("data.stopping", ends[strategy], "mix_strategy")
+        elif strategy in (None, "concat"):
+            for key, value in (("mix_strategy", strategy), ("interleave_probs", given)):
+                if value is not None:
+                    found.drop(key, value, "the data sets are concatenated")
+        else:
+            found.refuse("mix_strategy", strategy, "give the probability of each data set: interleave_probs")
 
     def _verb(self, keys: Keys, found: Translation) -> str:
         stage, train = keys.take("stage"), keys.get("do_train")

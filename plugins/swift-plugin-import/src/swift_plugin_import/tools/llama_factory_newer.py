@@ -43,6 +43,13 @@ def arrange(keys: Keys, found: Translation, source: Source) -> None:
         shared.bits(quant.get("quantization_bit"), found, "quant_config.quantization_bit")
     if isinstance(dist, dict):
         _distribution(dist, found, source)
+    size, mode = keys.take("cp_size"), keys.take("cp_mode")
+    if mode is not None:
+        found.drop("cp_mode", mode, "attention sees all tokens of some heads (Ulysses)")
+    if isinstance(size, int) and size > 1:
+        parallel.mesh(found, {"context": size}, "cp_size")
+    elif size is not None:
+        found.drop("cp_size", size, "it is the default")
 
 
 def _frozen(peft: dict[str, Any], found: Translation) -> None:
@@ -75,7 +82,7 @@ def _optimizer(config: dict[str, Any], found: Translation) -> None:
 
 
 def _distribution(dist: dict[str, Any], found: Translation, source: Source) -> None:
-    name = str(dist.get("name", ""))
+    name = str(dist.get("name", "")).removesuffix("turbo")
     if name == "deepspeed":
         parallel.deepspeed(dist.get("config_file"), found, source, origin="dist_config.config_file")
     elif Vocabulary(found).offers("parallel", name):
@@ -85,6 +92,8 @@ def _distribution(dist: dict[str, Any], found: Translation, source: Source) -> N
     for key, value in dist.items():
         if key not in ("name", "config_file") and value in (None, False, 1, ""):
             found.drop(f"dist_config.{key}", value, "it is the default")
+        elif key in ("ep_size", "ep_dispatcher") and name.startswith("fsdp"):
+            found.drop(f"dist_config.{key}", value, "fsdp shards the weights of the experts; the result is the same")
         elif key in _CHOSEN:
             found.drop(f"dist_config.{key}", value, "the parallel strategy chooses it")
         elif key not in ("name", "config_file"):

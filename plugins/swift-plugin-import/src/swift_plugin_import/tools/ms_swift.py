@@ -67,7 +67,7 @@ class MsSwift(TableImporter):
 
     def arrange(self, keys: Keys, found: Translation, source: Source) -> None:
         """Choose the verb, and read environment, data sets, tuner, quantization and parallelism."""
-        program, verb = str(keys.take("program", "swift")), str(keys.take("verb", ""))
+        program, verb = str(keys.take("program", "swift")), str(keys.take("verb", source.verb if source.verb == "sample" else ""))
         kind = keys.take("rlhf_type") if verb in ("", "rlhf") else None
         found.verb = self.verb(str(kind or ("dpo" if verb == "rlhf" else verb or "sft")))
         environment = keys.take("environment") or {}
@@ -140,7 +140,10 @@ class MsSwift(TableImporter):
         training = found.verb not in _NOT_TRAINING
         if training:
             dora = keys.take("use_dora")
-            tuner = "dora" if is_on(dora) and name in (None, "lora") else str(name or "lora")
+            full_vit = name == "lora_llm"
+            tuner = "dora" if is_on(dora) and name in (None, "lora") else "lora" if full_vit else str(name or "lora")
+            if full_vit:
+                found.set("tuner.full_vit", True, "tuner_type")
             found.set("tuner.name", tuner, "tuner_type" if name else f"default of {self.title}")
         elif name is not None:
             found.drop("tuner_type", name, "it is read from the adapter")

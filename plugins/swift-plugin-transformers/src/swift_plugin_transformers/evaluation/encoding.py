@@ -9,8 +9,8 @@ from typing import Any
 
 from swift_data.rows import ChatRow, TextRow, normalise
 from swift_evaluate.rows.files import SourceRow
+from swift_train.mask_options import MaskOptions
 from swift_train.masks import ChatEncoder
-from swift_train.options import MaskOptions
 from swift_train.tokenise import Tokeniser
 
 from swift_core.contract import RawRow, UsageError

@@ -41,6 +41,7 @@ class Conversations:
         tools: definitions of the tools, for rows that have none.
         parser: finds tool calls in an answer; None: there are no tools.
         max_turns: maximum answers of the model in a conversation.
+        last_turn: whether only the last answer of a conversation is trained.
     """
 
     engine: Engine
@@ -50,6 +51,7 @@ class Conversations:
     tools: Sequence[Mapping[str, Any]]
     parser: ToolParser | None
     max_turns: int
+    last_turn: bool = False
 
     def answers(self, prompt: int, ids: Sequence[int], count: int, *, model: str, seed: int) -> list[Answer]:
         """Return answers to a prompt, each with all of its turns.
@@ -66,9 +68,17 @@ class Conversations:
             SwiftError: the server failed.
         """
         found = self.engine.answers(ids, count, model=model, seed=seed)
-        for place, whole in in_threads(lambda place: self._whole(prompt, ids, found[place], model, seed + place), range(count), count):
+        for place, whole in in_threads(lambda place: self._trained(prompt, ids, found[place], model, seed + place), range(count), count):
             found[place] = whole
         return found
+
+    def _trained(self, prompt: int, ids: Sequence[int], answer: Answer, model: str, seed: int) -> Answer:
+        """Return an answer with the turns that follow it, of which the trained ones are marked."""
+        whole = self._whole(prompt, ids, answer, model, seed)
+        if self.last_turn and 0 in whole.mask:
+            other = len(whole.mask) - whole.mask[::-1].index(0)  # after the last token that is a reply
+            whole.mask[:other] = [0] * other
+        return whole
 
     def _whole(self, prompt: int, ids: Sequence[int], answer: Answer, model: str, seed: int) -> Answer:
         """Return an answer with the turns that follow it."""
