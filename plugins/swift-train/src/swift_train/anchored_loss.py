@@ -42,7 +42,7 @@ def problems(run: Run) -> Iterator[Problem]:
     choice = run.part("parallel")
     if choice.name == "megatron" or any(int(choice.options.get(size) or 1) > 1 for size in _SPLIT):
         message = "the frozen copy that asft compares with computes whole rows, and these processes share them"
-        yield Problem(code="TRAIN-231", where="loss_type", message=message, hint="Use --parallel ddp, fsdp or zero3.")
+        yield Problem(code="TRAIN-270", where="loss_type", message=message, hint="Use --parallel ddp, fsdp or zero3.")
     if options.get("neftune_noise_alpha"):
         message = "the noise of NEFTune would be measured as a divergence from the model before training"
-        yield Problem(code="TRAIN-232", where="neftune_noise_alpha", message=message, hint="Leave one of the two out.")
+        yield Problem(code="TRAIN-271", where="neftune_noise_alpha", message=message, hint="Leave one of the two out.")

@@ -28,7 +28,7 @@ def compute_in_float8(module: Module, head: Module | None, device: torch.device)
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < _CAPABILITY:
         found = ".".join(map(str, torch.cuda.get_device_capability(device)))
         message = f"this GPU has no float8: its compute capability is {found}, and {'.'.join(map(str, _CAPABILITY))} is needed"
-        raise UsageError(message, code="TRAIN-233", where="fp8", hint="Leave --fp8 out to compute in bfloat16.")
+        raise UsageError(message, code="TRAIN-272", where="fp8", hint="Leave --fp8 out to compute in bfloat16.")
     library: Any = import_module("torchao.float8")
 
     def fits(layer: Any, name: str) -> bool:

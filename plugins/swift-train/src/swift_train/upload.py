@@ -54,7 +54,7 @@ def problems(run: Run) -> Iterator[Problem]:
     name = run.options["hub_model_id"]
     if scheme == "ms" and "/" not in name:
         message = "ModelScope's repositories are named with their owner"
-        yield Problem(code="TRAIN-230", where="hub_model_id", message=message, hint="Write --hub-model-id OWNER/NAME.")
+        yield Problem(code="TRAIN-273", where="hub_model_id", message=message, hint="Write --hub-model-id OWNER/NAME.")
 
 
 def _target(run: Run, output: Path) -> str:
