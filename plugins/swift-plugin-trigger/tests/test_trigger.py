@@ -225,6 +225,25 @@ def test_if_the_model_is_silent_the_fallback_goes_out_in_time(tmp_path):
     assert {body["by"] for body in receiver.kept.values()} == {"fallback"}
 
 
+def test_a_server_that_accepts_and_says_nothing_is_not_waited_for(tmp_path):
+    with Model() as model, Receiver() as receiver:
+        model.pause = 8.0
+        answer = {**DEFINITION["answer"], "fallback": "Snow, {{ cm }} cm.", "patience": 1.0}
+        begun = time.monotonic()
+        assert once(tmp_path, model, {"id": "a1", "cm": 35}, answer=answer, deliver={"url": receiver.url}) == 0
+        assert time.monotonic() - begun < 8
+    assert {body["by"] for body in receiver.kept.values()} == {"fallback"}
+
+
+def test_a_server_that_refuses_the_request_is_replaced_by_the_fallback_at_once(tmp_path):
+    with Model() as model, Receiver() as receiver:
+        model.answer = lambda handler: reply(handler, 401, {"error": {"message": "wrong key"}})
+        answer = {**DEFINITION["answer"], "fallback": "Snow, {{ cm }} cm."}
+        assert once(tmp_path, model, {"id": "a1", "cm": 35}, answer=answer, deliver={"url": receiver.url}) == 0
+        assert {body["by"] for body in receiver.kept.values()} == {"fallback"}
+        assert once(tmp_path, model, {"id": "a2", "cm": 35}, deliver={"url": receiver.url}) == 1, "without a fallback the event is dead"
+
+
 def test_a_receiver_that_refuses_ends_in_the_dead_letter_file(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "s3cret")
     with Model() as model, Receiver(script=[422]) as receiver:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,46 +40,49 @@ class Author:
     server: Server | None  # who is asked; None if a recipe answers
     runs: Path  # where recipes leave their run folders
 
-    def write(self, event: Event, message: Message, *, late: bool) -> dict[str, Any]:
+    def write(self, event: Event, message: Message) -> dict[str, Any]:
         """Return the record of a message: its text, and how it was made.
 
-        Args:
-            event: its event.
-            message: the message.
-            late: take the fallback if the server gives no answer.
+        The fallback is used if no answer passes, if the server refuses the request, and once the patience with the event is over.
 
         Raises:
             Unanswered: there is no text.
         """
+        left = event.received + self.definition.answer.patience - time.time()
         values = {**event.body, **message.variant, "event": event.body, "variant": message.variant}
         asked = {
             "prompt": None if self.definition.answer.recipe else self._conversation(values),
             "server": self.server.url if self.server else "",
         }
         try:
-            found = self._answered(values, message.id)
-        except UsageError as error:
-            raise _unanswered(str(error), code=error.code, final=True) from error
+            found = self._answered(values, message.id, left)
         except SwiftError as error:
-            if not late or not self.definition.answer.fallback.text:
-                raise _unanswered(str(error), code=error.code, final=False) from error
+            refused = isinstance(error, UsageError)
+            if not self.definition.answer.fallback.text or (left > 0 and not refused):
+                raise _unanswered(str(error), code=error.code, final=refused or left <= 0) from error
             found = {"text": "", "model": "", "rejected": [{"text": "", "reasons": [f"no answer: {error}"]}]}
         if not found["text"]:
             found |= {"text": self._fallback(values, found["rejected"]), "by": "fallback"}
         return {**found, **asked, "sha256": digest(found["text"]), "definition": self.definition.hash, "written": _now()}
 
-    def _answered(self, values: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """Return the first answer that passes, with those that did not; '' if none does."""
+    def _answered(self, values: Mapping[str, Any], name: str, left: float) -> dict[str, Any]:
+        """Return the first answer that passes, with those that did not; '' if none does.
+
+        Raises:
+            SwiftError: the server fails, or says nothing for `left` seconds; without a fallback, a late event gets that time anew.
+        """
         answer, rejected, client = self.definition.answer, list[dict[str, Any]](), Client(self.server) if self.server else None
-        model = client.model if client else ""
+        if left <= 0 and answer.fallback.text:
+            raise SwiftError(f"the event is older than {answer.patience:g} seconds", code="TRIGGER-030", hint=_HINT)
+        seconds = left if left > 0 else answer.patience
+        model = within(seconds, lambda: client.model) if client else ""
         for attempt in range(answer.attempts):
             began = time.monotonic()
             sampling = self._sampling(name, attempt)
             if answer.recipe:
                 text, made = run_recipe(answer.recipe, values, self.runs)
             else:
-                assert client is not None
-                text, made = client.complete(self._conversation(values), **sampling).strip(), {"sampling": sampling}
+                text, made = self._asked(client, values, sampling, seconds), {"sampling": sampling}
             if not (reasons := faults(text, self.definition.screen, values) if text else ["the answer is empty"]):
                 by = "recipe" if answer.recipe else "model"
                 return {"text": text, "by": by, "model": model, **made, "rejected": rejected, "seconds": round(time.monotonic() - began, 3)}
@@ -85,6 +90,12 @@ class Author:
             if answer.recipe:
                 break  # it would do the same again
         return {"text": "", "model": model, "rejected": rejected}
+
+    def _asked(self, client: Client | None, values: Mapping[str, Any], sampling: Mapping[str, Any], seconds: float) -> str:
+        """Return the answer of the server."""
+        assert client is not None
+        conversation = self._conversation(values)
+        return within(seconds, lambda: client.complete(conversation, **sampling)).strip()
 
     def _sampling(self, name: str, attempt: int) -> dict[str, Any]:
         """Return the fields of a request: the same ones whenever this attempt is made, since the seed follows from the message."""
@@ -114,16 +125,36 @@ def _unanswered(message: str, *, code: str, final: bool) -> Unanswered:
     return Unanswered(message, code=code, hint=_HINT, final=final)
 
 
+def within(seconds: float, call: Callable[[], str]) -> str:
+    """Return what a call returns; a server that accepts a request and says nothing is waited for no longer than `seconds`.
+
+    Raises:
+        SwiftError: it did not return in time; its thread is left behind.
+    """
+    done: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return done.result(seconds)
+    except TimeoutError:
+        raise SwiftError(f"no answer in {seconds:.0f} seconds", code="TRIGGER-031", hint="Look at the log of the server.") from None
+
+
 def write_all(author: Author, store: Store, event: Event) -> None:
     """Give every message of an event its text; those that have one keep it.
 
     Raises:
         Unanswered: one has none.
     """
-    late = time.time() - event.received > author.definition.answer.patience
     for message in store.messages(event.id):
         if message.state == "wanted":
-            store.write(message.id, author.write(event, message, late=late))
+            store.write(message.id, author.write(event, message))
 
 
 def lines(messages: list[Message]) -> str:

@@ -119,8 +119,7 @@ class Service:
         return True
 
     def _unanswered(self, event: Event, error: Unanswered) -> None:
-        late = time.time() - event.received > self.definition.answer.patience
-        if error.final or (late and not self.definition.answer.fallback.text):
+        if error.final:
             bury(self.store.folder, "event", event.id, error.message, event=dict(event.body))
             self.store.event_dead(event.id, error.message)
             self.say(f"{event.id}: given up: {error.message}")
