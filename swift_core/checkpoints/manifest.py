@@ -20,7 +20,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What `swift.json` holds. `base` is {reference, revision, hash, path} of what this was made from; `files` are SHA-256 by name."""
+    """The contents of `swift.json`. `base` is {reference, revision, hash, path} of what this was made from; `files` are SHA-256 by name."""
 
     kind: Literal["model", "adapter", "dataset"] = "model"  # what the folder holds
     origin: str = ""  # the reference it was fetched from, or the verb that made it

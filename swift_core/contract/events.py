@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from swift_core.contract.errors import ErrorRecord
 
 Status = Literal["done", "failed", "stopped", "prepared", "submitted"]
-"""How a run ended. One that a scheduler does later is `prepared` or `submitted`."""
+"""The outcome of a run. One that a scheduler does later is `prepared` or `submitted`."""
 
 
 class _Recorded(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""Whether the software a spec stands on is here, asked of package metadata: nothing is imported."""
+"""State of the engine that a spec needs, from package metadata: nothing is imported."""
 
 from __future__ import annotations
 

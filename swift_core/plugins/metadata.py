@@ -57,7 +57,7 @@ def blocked() -> set[str]:
 
 
 def entry_points(group: str) -> list[Point]:
-    """Those of one of our groups, in the order of `sys.path`; of two distributions with one name the first counts, as for imports."""
+    """Return the entry points of one of our groups, in the order of `sys.path`; of two distributions with one name the first counts."""
     file = paths.cache_dir("entry-points-4.json")
     known, fresh = _read(file), {}
     points: list[Point] = []

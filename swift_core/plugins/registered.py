@@ -60,7 +60,7 @@ class Entry(Generic[SpecT_co]):
 
 
 class Registry:
-    """What the loaded plugins offer, asked for kind by kind on first use."""
+    """The parts that the loaded plugins offer, requested kind by kind on first use."""
 
     def __init__(self, loaded: Plugins) -> None:
         self.plugins = loaded

@@ -92,7 +92,7 @@ def _failed(error: SwiftError | KeyboardInterrupt) -> ResultRecord:
 
 
 class _Outcome:
-    """How a run ended, according to its events."""
+    """The end of a run, according to its events."""
 
     def __init__(self, run: Run, folder: Path, known: Registry, watch: Watch | None) -> None:
         self.run, self.folder, self.known, self.watch = run, folder, known, watch

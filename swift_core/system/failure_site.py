@@ -1,4 +1,4 @@
-"""Where in a plugin's code an exception comes from, for a sentence in place of a traceback."""
+"""The place in a plugin's code that an exception comes from, for a sentence in place of a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the network may be used: SWIFT_OFFLINE, HF_HUB_OFFLINE, --offline."""
+"""Offline mode: SWIFT_OFFLINE, HF_HUB_OFFLINE, --offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things are kept: the cache, and folders that are written aside and renamed, so that no half-written one is ever seen."""
+"""Paths of the cache, and folders that are written aside and renamed, so that no half-written one is ever seen."""
 
 from __future__ import annotations
 

@@ -102,5 +102,5 @@ def read_run(folder: Path) -> Run:
 
 
 def output_path(run: Run, folder: Path) -> Path:
-    """Where the run's checkpoint goes: `--output`, else `output` in the run folder."""
+    """The folder of the run's checkpoint: `--output`, else `output` in the run folder."""
     return Path(run.options["output"]) if run.options.get("output") else folder / "output"

@@ -1,4 +1,4 @@
-"""How the threads of a process that computes wait for each other: asleep.
+"""Thread settings of processes that compute: threads that wait for each other sleep.
 
 OpenMP's threads spin while they wait, each on a core. On a machine that has other work that core is wanted elsewhere, and a training
 step takes many times its own CPU time. Asleep they cost no more on a quiet machine, and little on a busy one.

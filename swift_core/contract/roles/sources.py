@@ -1,4 +1,4 @@
-"""Where checkpoints and rows come from."""
+"""Roles of the sources of checkpoints and rows."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from swift_core.options import EngineOptions, Options, Several, option
 
 
 class VerifyOptions(Options):
-    """How a result is verified against its source."""
+    """Options for verifying a result against its source."""
 
     max_kl: float | None = option(
         None, "Maximum mean KL divergence from the source model (nats per token); default depends on the bit width.", gt=0
@@ -18,7 +18,7 @@ class VerifyOptions(Options):
 
 
 class VerifyOnRowsOptions(VerifyOptions):
-    """How a result is verified, on held-out text that may be the user's."""
+    """Options for verifying a result, on held-out text that may be the user's."""
 
     tokens: int = option(1024, "Held-out tokens to compare on, from --val-dataset or else from Python's documentation.", ge=16)
 

@@ -1,4 +1,4 @@
-"""What makes one checkpoint of another: quantizers and exporters, and how their results are loaded to be compared."""
+"""Roles that convert checkpoints: quantizers and exporters, and loading their results for comparison."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class Exporter(Protocol):
 
 
 class Exported(Protocol):
-    """What an exporter has written, loaded in the engine that will serve it."""
+    """The result of an exporter, loaded in the engine that will serve it."""
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens it predicts among."""
+        """Size of the vocabulary."""
         ...
 
     def logits(self, ids: Sequence[int]) -> Any:
-        """What it predicts after each of the tokens: `len(ids)` × `vocabulary` float32 in a buffer (bytes, an array)."""
+        """Logits after each of the tokens: `len(ids)` × `vocabulary` float32 in a buffer (bytes, an array)."""
         ...
 
     def encode(self, text: str) -> Sequence[int]:

@@ -12,7 +12,7 @@ DATASETS = "Datasets: a name, file, folder, pattern or hub dataset; name#500 tak
 
 
 class ReadingOptions(Options):
-    """How rows are read; options of every verb that reads rows."""
+    """Options for reading rows, of every verb that reads rows."""
 
     columns: dict[str, str] = option(dict, 'Rename fields: {"question": "query"} reads question as query.', also=("columns",))
     roles: dict[str, Literal["system", "user", "assistant", "tool"]] = option(

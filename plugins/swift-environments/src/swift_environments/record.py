@@ -85,7 +85,7 @@ class Environment:
 
     @property
     def state(self) -> State:
-        """Whether it is usable; the Python that it was created with may have been removed since."""
+        """True if it is usable; the Python that it was created with may have been removed since."""
         if self.record is None:
             return "unfinished"
         return "ready" if os.access(self.python, os.X_OK) else "its Python is missing"

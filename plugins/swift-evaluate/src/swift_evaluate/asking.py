@@ -44,7 +44,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the server has answered; `message` is the whole message, with its tool calls."""
+    """The server's answer; `message` is the whole message, with its tool calls."""
 
     text: str  # the content of the message
     truncated: bool = False  # whether the answer ended at the maximum number of tokens

@@ -1,4 +1,4 @@
-"""What eval does: check the run, serve the checkpoint if needed, call the evaluator, and record its items and scores."""
+"""The job of eval: check the run, serve the checkpoint if needed, call the evaluator, and record its items and scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decides the scores, for `scores.json`: model, evaluator, backend, settings and versions."""
+"""Provenance of the scores, for `scores.json`: model, evaluator, backend, settings and versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `config.json` says about the weights."""
+"""Facts about the weights from `config.json`."""
 
 from __future__ import annotations
 

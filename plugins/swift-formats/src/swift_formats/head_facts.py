@@ -1,4 +1,4 @@
-"""What the numbers of a checkpoint's head mean: names of classes, activation, and the kind of text that they are computed from.
+"""Meaning of the outputs of a checkpoint's head: names of classes, activation, and the kind of text that they are computed from.
 
 `head.json` is written beside the weights of classifiers, reward models and rerankers, also of adapters, which have no `config.json` for
 it. Checkpoints of other tools have none: then `config.json` decides, as in transformers and sentence-transformers.
@@ -29,7 +29,7 @@ _PROBLEMS: Mapping[Any, Activation] = {
 
 @dataclass(frozen=True, slots=True)
 class HeadFacts:
-    """What the numbers of a head mean.
+    """Meaning of the outputs of a head.
 
     Attributes:
         labels: names of the numbers.

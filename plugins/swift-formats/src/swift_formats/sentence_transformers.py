@@ -26,7 +26,7 @@ _PREFIX = "pooling_mode_"
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """How a vector is made of the last hidden states of a text: their mean, the first (cls) or the last one (lasttoken)."""
+    """Pooling of the last hidden states of a text into a vector: their mean, the first (cls) or the last one (lasttoken)."""
 
     mode: str  # mean, cls or lasttoken
     normalized: bool  # the vectors have unit length

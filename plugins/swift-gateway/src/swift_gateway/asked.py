@@ -1,4 +1,4 @@
-"""What the gateway reads of a request and of its answer; both pass through it byte for byte."""
+"""The fields that the gateway reads from a request and its answer; both are passed on byte for byte."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class GatewayConfig:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the configuration comes from: values of the command line, which come first, and a file."""
+    """The sources of the configuration: values of the command line, which take precedence, and a file."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None

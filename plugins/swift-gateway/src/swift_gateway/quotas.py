@@ -75,7 +75,7 @@ class Clients:
 
     @property
     def required(self) -> bool:
-        """Whether requests need a key."""
+        """True if requests need a key."""
         return bool(self._clients or self._own)
 
     def of(self, authorization: str) -> Client | None:

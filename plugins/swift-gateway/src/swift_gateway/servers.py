@@ -42,7 +42,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a request asks of a server.
+    """The requirements of a request on a server.
 
     Attributes:
         model: the model or adapter.

@@ -1,4 +1,4 @@
-"""What every app has: authentication, limits, errors, CORS, and the admission of requests."""
+"""The frame of every app: authentication, limits, errors, CORS, and the admission of requests."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ TextItem = str | Sequence[int] | Messages  # a text, its token ids, or a convers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadRequest:
-    """What is asked beside the texts.
+    """The fields of a request beside its texts.
 
     Attributes:
         model: a served name.

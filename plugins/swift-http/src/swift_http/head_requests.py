@@ -41,7 +41,7 @@ class _Activated(_HeadBody):
 
     @property
     def activate(self) -> bool:
-        """Whether to return probabilities or scores, not logits."""
+        """True if to return probabilities or scores, not logits."""
         return all(given is not False for given in (self.use_activation, self.activation))
 
 

@@ -124,7 +124,7 @@ class _Request(RequestBody):
 
     @property
     def include_usage(self) -> bool:
-        """Whether the stream ends with the token counts."""
+        """True if the stream ends with the token counts."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
     def _sampling(self, max_tokens: int | None, logprobs: int | None, **more: Any) -> Sampling:

@@ -1,4 +1,4 @@
-"""What `swift fetch` does: resolving the run has downloaded the model already, so its folder is the result."""
+"""The job of `swift fetch`: resolving the run has downloaded the model already, so its folder is the result."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _CARD = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What is uploaded: files by their name in the repository, and the texts that are written for it."""
+    """The contents of an upload: files by their name in the repository, and the texts that are written for it."""
 
     reference: Reference  # the repository
     files: dict[str, Path]  # by their name in the repository

@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def time(self) -> datetime:
-        """When it was written."""
+        """Time of writing."""
         return datetime.fromisoformat(self.head["time"])
 
     def section(self, name: str) -> Any:

@@ -45,7 +45,7 @@ class Head:
 
     @property
     def signed_bytes(self) -> bytes:
-        """What the signature is over."""
+        """The bytes that are signed."""
         return canonical({key: value for key, value in asdict(self).items() if key != "signature"})
 
 

@@ -1,4 +1,4 @@
-"""What is written to the log when a run starts and ends, and what happens if it can't be."""
+"""Write to the log when a run starts and ends, and handle a log that can't be written."""
 
 from __future__ import annotations
 

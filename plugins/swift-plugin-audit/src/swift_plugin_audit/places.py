@@ -1,4 +1,4 @@
-"""Where the log, its signed heads and the signing key are, from environment variables."""
+"""Paths of the log, its signed heads and the signing key, from environment variables."""
 
 from __future__ import annotations
 

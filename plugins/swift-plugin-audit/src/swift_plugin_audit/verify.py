@@ -18,7 +18,7 @@ from swift_plugin_audit.prune import TOMBSTONE
 
 @dataclass(slots=True)
 class Verdict:
-    """What was found. `problems` are reasons not to trust the log, `line` is the first bad line (0: none or not known).
+    """The result of a verification. `problems` are reasons not to trust the log, `line` is the first bad line (0: none or not known).
 
     `signed` is the number of entries that the last valid head vouches for; `open` are runs without an end, `removed` the number of
     removed sections, `notes` what a reader should know and what is no problem.
@@ -35,7 +35,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing speaks against the log."""
+        """True if nothing speaks against the log."""
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a recipe needs from this machine: checkpoints and data sets from the caches of hubs, and its own files."""
+"""The contents of a bundle from this machine: checkpoints and data sets from the caches of hubs, and the recipe's own files."""
 
 from __future__ import annotations
 

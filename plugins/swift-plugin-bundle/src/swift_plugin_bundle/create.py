@@ -23,7 +23,7 @@ LOCK = "requirements.lock"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a bundle will hold."""
+    """The contents of a bundle that is to be created."""
 
     recipe: Path
     contents: Contents

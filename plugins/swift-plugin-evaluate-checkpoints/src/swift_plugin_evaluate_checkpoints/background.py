@@ -67,7 +67,7 @@ class BackgroundEvaluation:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """True if it has ended."""
         return self.process.poll() is not None
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from swift_core.options import Names, option
 
 
 class FsdpOptions(StrategyOptions):
-    """How the model is sharded."""
+    """Options of sharding."""
 
     shard_size: int | None = option(
         None,

@@ -66,7 +66,7 @@ class GrpoOptions(RewardOptions):
 
     @property
     def by_sequence(self) -> bool:
-        """Whether there is one importance ratio per answer."""
+        """True if there is one importance ratio per answer."""
         return self.importance_sampling_level == "sequence" or self.loss_type in ("gspo", "luspo")
 
     @property
@@ -77,12 +77,12 @@ class GrpoOptions(RewardOptions):
 
     @property
     def masks(self) -> bool:
-        """Whether the correction masks tokens."""
+        """True if the correction masks tokens."""
         return self.correction.endswith("mask")
 
     @property
     def needs_old(self) -> bool:
-        """Whether the log-probabilities before the first update with the answers are needed."""
+        """True if the log-probabilities before the first update with the answers are needed."""
         return self.num_iterations > 1 or self.steps_at_once > 1 or self.masks
 
     @model_validator(mode="after")

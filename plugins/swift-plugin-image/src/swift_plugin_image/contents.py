@@ -1,4 +1,4 @@
-"""What an image holds: our distributions as wheels, and the requirements of the two environments in it.
+"""The contents of an image: our distributions as wheels, and the requirements of the two environments in it.
 
 `swift` itself is in one environment, with the versions that are installed here. An engine that is isolated has an environment of its own,
 with the engine's requirements and those of the libraries of its plugin, as `swift env create` would make it for the image's device.
@@ -23,7 +23,7 @@ _BESIDE = ("swift-gateway", "swift-plugin-kubernetes")  # taken along where they
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What an image holds.
+    """The contents of an image.
 
     Attributes:
         backend: name of the backend.

@@ -66,7 +66,7 @@ class ServedRun:
 
     @property
     def scaled(self) -> bool:
-        """Whether the number of replicas follows the load."""
+        """True if the number of replicas follows the load."""
         return len(set(self.replicas)) > 1
 
     @property

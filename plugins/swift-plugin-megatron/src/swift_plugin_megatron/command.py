@@ -29,7 +29,7 @@ _USAGE = "Write megatron sft, pt, rlhf or export, with options: megatron sft --m
 
 @dataclass
 class Line:
-    """What a command line of `megatron` is: words of swift, what was read otherwise, and the output that is to be merged ('' if none)."""
+    """A translated command line of `megatron`: words of swift, notes, and the output that is to be merged ('' if none)."""
 
     words: list[str]
     notes: list[str] = field(default_factory=list)

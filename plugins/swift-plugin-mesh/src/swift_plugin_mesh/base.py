@@ -43,7 +43,7 @@ logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERR
 
 
 class MeshStrategy(ABC):
-    """What every mesh strategy shares: processes, update and checkpoints."""
+    """The base of every mesh strategy: processes, update and checkpoints."""
 
     fixed_shapes = False
     placement: dict[str, Any]

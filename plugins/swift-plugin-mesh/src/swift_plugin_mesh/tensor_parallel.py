@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ShardingStyle:
-    """How a layer's weight, inputs and outputs are placed over the processes; inputs and outputs are sharded along the features."""
+    """Placement of a layer's weight, inputs and outputs over the processes; inputs and outputs are sharded along the features."""
 
     dim: int | None  # sharded dimension of the weight: 0 column-parallel, 1 row-parallel; None: replicated, with partial gradients
     replicated_input: bool = True

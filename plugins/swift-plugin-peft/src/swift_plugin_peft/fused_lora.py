@@ -34,7 +34,7 @@ def fuse(model: Module) -> None:
 
 
 class Factors(NamedTuple):
-    """How the update is made."""
+    """The factors of an update."""
 
     scaling: float
     dropout: float  # probability

@@ -12,7 +12,7 @@ from swift_core.options import option
 
 
 class TensorBoardOptions(TrackerOptions):
-    """Where the event files are written."""
+    """Options of the event files."""
 
     folder: str = option("", "Folder of the event files; default: tensorboard/ in the run folder.", also=("logging_dir",))
 

@@ -206,7 +206,7 @@ class _Sequence:
 
     @property
     def finished(self) -> bool:
-        """Whether the sequence is complete."""
+        """True if the sequence is complete."""
         if self.request.score is not None:
             return self.cache.length >= len(self.tokens)
         return self._writer.ended or len(self.tokens) >= self.cache.capacity

@@ -46,7 +46,7 @@ class Writer:
 
     @property
     def ended(self) -> bool:
-        """Whether the last token was an end-of-sequence token."""
+        """True if the last token was an end-of-sequence token."""
         return self._last in self._eos_token_ids
 
     def token(self, token: int, logits: Tensor | None) -> None:

@@ -113,7 +113,7 @@ class ServedModel:
 
     @property
     def adapters_in_layers(self) -> bool:
-        """Whether all adapters are inside the layers of `unwrapped`, so that a call of it applies them."""
+        """True if all adapters are inside the layers of `unwrapped`, so that a call of it applies them."""
         return not self.adapters or self.tuner is None or self.tuner.in_layers(self.model)
 
     @contextmanager

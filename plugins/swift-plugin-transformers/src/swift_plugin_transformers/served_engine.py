@@ -1,4 +1,4 @@
-"""What every engine of the embedded server has: a served model, its tokenizer, its worker thread and its adapters."""
+"""The base of every engine of the embedded server: a served model, its tokenizer, its worker thread and its adapters."""
 
 from __future__ import annotations
 

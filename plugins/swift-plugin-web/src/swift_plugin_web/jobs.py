@@ -52,7 +52,7 @@ class Job:
 
     @property
     def alive(self) -> bool:
-        """Whether the command goes on."""
+        """True if the command goes on."""
         try:
             os.kill(self.pid, 0)
         except (ProcessLookupError, PermissionError):

@@ -54,7 +54,7 @@ class Shown:
 
     @property
     def stoppable(self) -> bool:
-        """Whether a stop can be asked for."""
+        """True if a stop can be asked for."""
         return self.status == "running" and not (self.folder / STOP_FILE).exists()
 
 

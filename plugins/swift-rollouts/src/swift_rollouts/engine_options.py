@@ -44,7 +44,7 @@ class Rollout(Options):
 
     @property
     def is_url(self) -> bool:
-        """Whether a running server is used."""
+        """True if a running server is used."""
         return "://" in self.url
 
     @property

@@ -15,7 +15,7 @@ Estimator = Literal["grpo", "rloo", "reinforce_plus_plus"]
 
 
 class CodeOptions(Options):
-    """Where code of the user is."""
+    """Options for code of the user."""
 
     modules: Several = option(
         list,
@@ -83,7 +83,7 @@ class RolloutOptions(CodeOptions, ChatOptions):
 
     @property
     def truncated(self) -> bool:
-        """Whether answers are sampled from another distribution than that of the model at the temperature."""
+        """True if answers are sampled from another distribution than that of the model at the temperature."""
         return self.top_p < 1 or self.top_k > 0 or self.min_p > 0 or self.repetition_penalty != 1
 
     @property
@@ -102,7 +102,7 @@ class RolloutOptions(CodeOptions, ChatOptions):
 
 
 class RewardWeights(Options):
-    """How several rewards are added."""
+    """Weights of several rewards."""
 
     reward_weights: list[float] = option(list, "Weight of each reward; default: 1 each.")
     reward_timeout: float = option(120.0, "Maximum seconds for the rewards of a batch of answers.", gt=0, affects_result=False)

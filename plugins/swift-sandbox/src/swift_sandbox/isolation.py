@@ -23,7 +23,7 @@ _LOCK = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
-    """What runs the code: the version of Python inside the sandbox."""
+    """The interpreter of the code: the version of Python inside the sandbox."""
 
     python: str  # version of Python inside the sandbox
 
@@ -77,5 +77,5 @@ def _verified() -> Isolation:
 
 
 def _can_watch() -> bool:
-    """Whether this kernel lists the children of a process, which the limits of all processes together are held with."""
+    """True if this kernel lists the children of a process, which the limits of all processes together are held with."""
     return Path(f"/proc/self/task/{threading.get_native_id()}/children").exists()

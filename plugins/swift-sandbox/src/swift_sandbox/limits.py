@@ -1,4 +1,4 @@
-"""What sandboxed code may use, and how its run ended."""
+"""Limits of sandboxed code, and the outcome of a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Args:
         status: `passed` if the exit code is 0, `failed` if it is another; `timeout` (wall-clock or CPU), `memory`, `files` or `output` if
@@ -52,5 +52,5 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether the code ended by itself with exit code 0."""
+        """True if the code ended by itself with exit code 0."""
         return self.status == "passed"

@@ -1,4 +1,4 @@
-"""What the processes of a running sandbox use together, read from /proc."""
+"""Resource usage of all processes of a running sandbox, read from /proc."""
 
 from __future__ import annotations
 

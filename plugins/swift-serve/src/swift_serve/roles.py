@@ -1,4 +1,4 @@
-"""What a serving backend is: the command that starts its engine, and what the engine serves."""
+"""The role of serving backends: the command that starts an engine, and what the engine serves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """What an engine serves, and at which address. A dataclass, so that fields can be added without breaking existing backends.
+    """The models, adapters and address that an engine serves. A dataclass, so that fields can be added without breaking existing backends.
 
     `name` is the model name that clients send, `adapters` maps further names to folders; `python` is the interpreter that has the engine;
     `hash` is the checkpoint's content hash if it is known; `allow_other_base`: accept adapters that were trained on another base model;

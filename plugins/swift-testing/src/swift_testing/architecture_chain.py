@@ -30,7 +30,7 @@ Look = Callable[[Any, Path], Mapping[str, Any]]  # (loaded model, checkpoint) ->
 
 
 class ChainError(Exception):
-    """What a stage computed is wrong; the message says how."""
+    """The result of a stage is wrong; the message says how."""
 
 
 @dataclass(slots=True)

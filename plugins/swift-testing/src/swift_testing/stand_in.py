@@ -44,7 +44,7 @@ def environment(folder: Path, engine: str, version: str) -> Path:
 
 @dataclass
 class State:
-    """What is served: the name of the base, the adapters by name, and how clients address an adapter."""
+    """The served models: the name of the base, the adapters by name, and how clients address an adapter."""
 
     name: str
     host: str

@@ -39,7 +39,7 @@ _FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """How rows become samples: the task's encoder, the maximum tokens per sample, the truncation, and the data options."""
+    """Preprocessing of rows to samples: the task's encoder, the maximum tokens per sample, the truncation, and the data options."""
 
     encoder: Encoder
     truncation: str
@@ -48,7 +48,7 @@ class Preprocessing:
 
     @property
     def grouped(self) -> bool:
-        """Whether the sequences of a row are one sample."""
+        """True if the sequences of a row are one sample."""
         return isinstance(self.encoder, GroupedEncoder) and self.encoder.grouped
 
     @property
@@ -58,7 +58,7 @@ class Preprocessing:
 
     @property
     def next_token(self) -> bool:
-        """Whether the token after an output is supervised, not the output's own."""
+        """True if the token after an output is supervised, not the output's own."""
         return not isinstance(self.encoder, OwnTokenEncoder)
 
     def key(self, choice: DataChoice) -> str:

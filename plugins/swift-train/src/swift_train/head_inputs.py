@@ -44,7 +44,7 @@ class ServedHead:
 
     @property
     def served(self) -> bool:
-        """Whether it gives numbers for texts; otherwise it generates text."""
+        """True if it gives numbers for texts; otherwise it generates text."""
         return bool(self.kind or self.logit_score)
 
     @classmethod

@@ -30,7 +30,7 @@ _NEEDLESS = ("standalone", "use_env", "multi_gpu", "no_python")  # swift does by
 
 @dataclass
 class Line:
-    """What a launch line says."""
+    """A parsed launch line."""
 
     variables: list[str] = field(default_factory=list)  # NAME=value
     launchers: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What touches an `nn.Module`, and so shares the training process."""
+"""Roles that touch an `nn.Module`, and so share the training process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loading:
-    """How a model is loaded. A dataclass, so that it can grow without breaking the loaders there are.
+    """Arguments of loading a model. A dataclass, so that it can grow without breaking existing loaders.
 
     `device` is "cpu", "cuda", "meta" (shapes only), …; `dtype` "float32", "bfloat16", "float16"; `arguments` come from a load-time
     quantizer; `trust_remote_code` is true where the user has named this very repository and revision as trusted. `head` is the output
@@ -131,7 +131,7 @@ class SwitchingTuner(Tuner, Protocol):
         ...
 
     def in_layers(self, model: Module) -> bool:
-        """Whether its adapters act in the base's own layers.
+        """True if its adapters act in the base's own layers.
 
         If not, they act in the module that `restore` returned, which is then called as a whole, one request at a time, and must have
         transformers' `generate`.

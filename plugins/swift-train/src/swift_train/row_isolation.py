@@ -57,7 +57,7 @@ _UNKNOWN = "row isolation could not be determined"
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """Whether and how rows may share a forward pass of a run's model.
+    """The way in which rows may share a forward pass of a run's model, if at all.
 
     Attributes:
         boundaries: how row starts are passed to the model.
@@ -75,7 +75,7 @@ class Isolation:
 
     @property
     def together(self) -> bool:
-        """Whether several rows may share a forward pass."""
+        """True if several rows may share a forward pass."""
         return not self.reason
 
     def to_json(self) -> dict[str, Any]:

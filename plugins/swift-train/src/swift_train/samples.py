@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
     @property
     def supervised(self) -> NDArray[np.bool_]:
-        """Whether each token is supervised, (tokens,)."""
+        """True if each token is supervised, (tokens,)."""
         return self.weights > 0
 
 

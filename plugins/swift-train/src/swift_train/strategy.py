@@ -48,7 +48,7 @@ class Passes(Protocol):
 
     @property
     def fixed_shapes(self) -> bool:
-        """Whether every micro-batch must have the same shape (pipelines)."""
+        """True if every micro-batch must have the same shape (pipelines)."""
         ...
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:

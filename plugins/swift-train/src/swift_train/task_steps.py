@@ -1,4 +1,4 @@
-"""What a task does beside training: prepare the run, and carry it out with what it needs beside the workers, such as a server."""
+"""Steps of a task beside training: prepare the run, and carry it out with what it needs beside the workers, such as a server."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Span(NamedTuple):
 
 
 class MediaSpan(NamedTuple):
-    """What stands for a media file in a text or a sequence, from `start` to before `stop`."""
+    """The placeholder of a media file in a text or a sequence, from `start` to before `stop`."""
 
     start: int
     stop: int

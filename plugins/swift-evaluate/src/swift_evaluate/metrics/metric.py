@@ -1,4 +1,4 @@
-"""What a metric is, and how one is found by its name."""
+"""The base class of metrics, and finding one by its name."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class ToolCall(Metric):
 
 
 def _assigned(calls: Sequence[tuple[str, Any]], expected: list[Any]) -> bool:
-    """Whether the calls can be assigned to the expected ones, one to one."""
+    """True if the calls can be assigned to the expected ones, one to one."""
     if not calls:
         return True
     return any(
@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal; `1` and `1.0` are, `1` and `true` are not."""
+    """True if two JSON values are equal; `1` and `1.0` are, `1` and `true` are not."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):

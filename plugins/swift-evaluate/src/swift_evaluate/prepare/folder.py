@@ -41,7 +41,7 @@ class PreparedBenchmark:
 
     @property
     def has_few_shot(self) -> bool:
-        """Whether every subset with items also has worked examples."""
+        """True if every subset with items also has worked examples."""
         return bool(self.few_shot) and all(f"{subset}/{self.few_shot}" in self.counts for subset in self.subsets)
 
     def file(self, subset: str, split: str = "") -> Path:

@@ -24,7 +24,7 @@ Places = dict[Place, dict[str, dict[str, Any]]]  # place → id → row
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a benchmark's files are read and what a prepared row has.
+    """The format of a benchmark's files and of its prepared rows.
 
     Attributes:
         convert: source row and subset → prepared row; None for a row that is not evaluated, as its authors say.

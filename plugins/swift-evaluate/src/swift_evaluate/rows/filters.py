@@ -1,4 +1,4 @@
-"""What of an output is the answer: without the model's thinking, and the part that a regular expression finds."""
+"""Extract the answer from an output: without the model's reasoning, and the part that a regular expression finds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class AnswerFilter:
         return (found[-1][1] if found[-1].re.groups else found[-1][0]) or ""
 
     def matches(self, output: str) -> bool:
-        """Whether the regular expression is found."""
+        """True if the regular expression is found."""
         return re.search(self.extract, self._answer(output)) is not None
 
     def _answer(self, output: str) -> str:

@@ -27,7 +27,7 @@ Metrics = Annotated[list[Any], BeforeValidator(_metrics)]
 
 
 class RowsEvaluatorOptions(Options):
-    """How questions are asked and answers are scored."""
+    """Options for asking questions and scoring the answers."""
 
     prompt: str = option("", "Template of the prompt, such as 'Q: {question}\\nA:'; names in braces are fields of the row.")
     system: str = option("", "System prompt.")

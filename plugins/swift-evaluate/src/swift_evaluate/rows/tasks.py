@@ -36,12 +36,12 @@ class Task:
 
     @property
     def by_generation(self) -> bool:
-        """Whether the model writes its answers."""
+        """True if the model writes its answers."""
         return self.options.answer_by == "generation"
 
     @property
     def by_text(self) -> bool:
-        """Whether the log-likelihoods of the texts of the choices are compared."""
+        """True if the log-likelihoods of the texts of the choices are compared."""
         return self.options.answer_by == "text-likelihood"
 
     def settings(self) -> dict[str, Any]:

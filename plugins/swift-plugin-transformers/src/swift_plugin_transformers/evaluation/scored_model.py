@@ -32,7 +32,7 @@ _PROBED = 16  # tokens on which the output layer is tried
 
 
 class States(NamedTuple):
-    """What a forward pass gives: the inputs of the output layer `head`; without one, the logits."""
+    """The result of a forward pass: the inputs of the output layer `head`; without one, the logits."""
 
     values: Tensor
     head: Module | None

@@ -19,7 +19,7 @@ Estimates = dict[str, tuple[float, float | None]]  # score → value and standar
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a row gives: its scores, and sums for scores that are ratios of sums over the rows."""
+    """The result of a row: its scores, and sums for scores that are ratios of sums over the rows."""
 
     scores: Numbers
     sums: Numbers = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Whether an answer is mathematically equal to the expected one, by math-verify."""
+"""A reward for answers that are mathematically equal to the expected one, by math-verify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reward is, and how one is found by its name."""
+"""The base class of rewards, and finding one by its name."""
 
 from __future__ import annotations
 

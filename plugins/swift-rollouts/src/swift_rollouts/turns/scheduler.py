@@ -1,4 +1,4 @@
-"""What a scheduler is: it replies to an answer of the model, or ends the conversation."""
+"""The base class of schedulers, which reply to an answer of the model, or end the conversation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What follows an answer.
+    """The reply to an answer.
 
     Attributes:
         messages: of a user or of tools; none if the conversation is over.

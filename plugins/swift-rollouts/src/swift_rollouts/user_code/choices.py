@@ -1,4 +1,4 @@
-"""How code is named: `accuracy`, `cosine:max_len=512`, `rewards.py:right`, `package.module:function`."""
+"""Names of code: `accuracy`, `cosine:max_len=512`, `rewards.py:right`, `package.module:function`."""
 
 from __future__ import annotations
 

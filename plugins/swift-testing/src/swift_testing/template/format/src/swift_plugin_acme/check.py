@@ -1,4 +1,4 @@
-"""What is checked of a checkpoint before any work starts."""
+"""Checks of a checkpoint before any work starts."""
 
 from __future__ import annotations
 

@@ -78,5 +78,5 @@ class AcmeQuantizer(HfQuantizer):
 
     @property
     def is_trainable(self) -> bool:
-        """Whether adapters can be trained on the model."""
+        """True if adapters can be trained on the model."""
         return True
