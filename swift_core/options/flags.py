@@ -165,7 +165,7 @@ def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     The local plugins that it names are those of this process from here on.
     """
     words = list(argv)
-    if words and words[0].endswith((".yaml", ".yml")):
+    if words and words[0].endswith((".yaml", ".yml", ".json")):
         settings, words = read_yaml(Path(words[0])), words[1:]
     elif "--config" in words:
         at = words.index("--config")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import swift
+from swift import checkpoint
 from swift_testing.codes import coded
 
 import swift_core
@@ -27,3 +28,10 @@ def test_awq_needs_its_engine(tiny_model, tmp_path, monkeypatch):
 def test_arguments_become_options(tiny_model, tmp_path):
     with pytest.raises(SwiftError, check=coded("OPTION-005"), match=r"calibration\.max_length|max_length"):
         swift.export_awq_model(None, tiny_model, tmp_path / "out", batch_size=4, seqlen=1)
+
+
+def test_the_checkpoint_says_its_family_and_a_group_size_that_divides(tiny_model, tmp_path):
+    with pytest.warns(UserWarning, match="family 'llama', not 'qwen2'"):
+        assert checkpoint.facts(tiny_model, "qwen2") == ("llama", 64)  # of 64 and 128 inputs
+    assert checkpoint.facts(tiny_model, None) == ("llama", 64)
+    assert checkpoint.facts(tmp_path / "org/name", "qwen2_5") == ("", 128)

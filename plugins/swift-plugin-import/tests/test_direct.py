@@ -41,6 +41,16 @@ def test_axolotl_too(here):
     assert json.loads(printed)["parts"]["tuner"]["name"] == "qlora"
 
 
+def test_json_and_names_of_other_tools(here):
+    """A file in JSON is a file of options too, with the names that the command line takes."""
+    values = {"model": "tiny", "dataset": ["chat.jsonl"], "lora_rank": 16, "target_modules": "all-linear", "per_device_train_batch_size": 2}
+    (here / "ms.json").write_text(json.dumps(values, indent=2))
+    code, printed, error = swift_here(here, "sft", "ms.json", "--dry-run")
+    assert code == 0, error
+    run = json.loads(printed)
+    assert (run["parts"]["tuner"]["options"]["rank"], run["parts"]["task"]["options"]["batch_size"]) == (16, 2)
+
+
 def test_another_verb_is_named(here):
     code, _, error = swift(here, "sft", "llama-factory/dpo.yaml")
     assert code == 2

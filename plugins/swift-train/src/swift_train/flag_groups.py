@@ -10,7 +10,7 @@ from typing import Any
 from swift_core.cli import note
 from swift_core.contract import UsageError
 from swift_core.options import FALSE
-from swift_train import tokenised_rows
+from swift_train import fsdp_json, tokenised_rows
 
 _EVALUATION = ("eval_use_evalscope", "eval_dataset", "eval_dataset_args", "eval_limit", "eval_generation_config")
 
@@ -21,7 +21,12 @@ def combine(words: Sequence[str]) -> list[str]:
     Raises:
         UsageError: the evaluation has no tasks, or a value is no JSON.
     """
-    rest, found = _taken(_context(words), (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset"))
+    rest, found = _taken(_context(words), (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp"))
+    if sharding := found.pop("fsdp", None):
+        own = fsdp_json.words_of(" ".join(sharding))
+        rest += own or ["--fsdp", *sharding]
+        if own:
+            note(f"--fsdp is {shlex.join(own)} here; its other settings are what the strategy does by itself")
     if cached := found.pop("cached_dataset", None):
         own = tokenised_rows.words(cached, found.pop("cached_val_dataset", []))
         rest += own
