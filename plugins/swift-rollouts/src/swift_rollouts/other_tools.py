@@ -15,3 +15,16 @@ IGNORED: Mapping[str, str] = {
     **dict.fromkeys(("vllm_use_async_engine", "log_level", "verbose", "sleep_level"), _ALWAYS),
     "trust_remote_code=false": "it is the default",
 }
+
+SAMPLE_IGNORED: Mapping[str, str] = {
+    "stream": "whole answers are written",
+    "sampler_type": "answers are sampled, by a checkpoint that is served or by --url",
+    "load_args": "nothing is read from the folder of an adapter but the adapter",
+    "override_exist_file": "an output that exists is replaced with --overwrite alone",
+    "num_sampling_batch_size": "the engine forms batches of the requests: --concurrency",
+}
+
+SAMPLE_UNSUPPORTED: Mapping[str, str] = {
+    "prm_model": "Serve the reward model, and ask it in a reward function: --reward-funcs FILE.py:FUNCTION.",
+    "device_groups": "Start the server with its devices, and give its URL: --url.",
+}

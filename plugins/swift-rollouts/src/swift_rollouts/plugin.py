@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
-from swift_rollouts.other_tools import IGNORED
+from swift_rollouts.other_tools import IGNORED, SAMPLE_IGNORED, SAMPLE_UNSUPPORTED
 
 
 @hookimpl
@@ -22,6 +22,9 @@ def swift_verbs() -> list[VerbSpec]:
             prepare=(Ref("swift_data.resolving:prepare"), Ref("swift_rollouts.sample:prepare")),
             carry_out=Ref("swift_serve.temporary_server:carry_out"),
             spellings={"infer_backend": "backend", "sampler_engine": "backend"},
+            ignored=SAMPLE_IGNORED,
+            unsupported=SAMPLE_UNSUPPORTED,
+            rewrite=Ref("swift_rollouts.sample_words:rewrite"),
         ),
         VerbSpec(
             name="rollout",
