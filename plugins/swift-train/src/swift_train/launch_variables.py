@@ -51,13 +51,18 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
 
 
 def _of_file(settings: Settings) -> dict[str, str]:
-    """Take the variables that ms-swift's files have under `ENV`; those of libraries are set for this process and its workers.
+    """Take the variables that ms-swift's files have under `ENV`, and the number of processes of `device_groups` (Ray).
+
+    Variables of libraries are set for this process and its workers.
 
     Raises:
         UsageError: a variable is neither read here nor one of those libraries.
     """
     found = settings.values.pop("ENV", None) or {}
     given = {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    groups = settings.values.pop("device_groups", None)
+    if isinstance(groups, dict) and groups.get("nproc_per_node"):
+        given.setdefault("NPROC_PER_NODE", str(groups["nproc_per_node"]))
     for name, value in given.items():
         if name.startswith(_LIBRARIES):
             os.environ.setdefault(name, value)
