@@ -96,6 +96,32 @@ def test_a_teacher_in_the_process_on_sampled_and_given_answers(tiny_model, serve
     assert held[-1] < held[0]
 
 
+@pytest.mark.parametrize("kind", ["teacher_model", "teacher_server"])
+def test_a_teacher_in_grpo_is_an_advantage_of_each_token(tiny_model, reloaded, teacher, tmp_path, kind):
+    """The gradient of the first step is that of the policy gradient in plain torch; also if the reward tells the answers nothing."""
+    (tmp_path / "rewards.py").write_text("def one(completions):\n    return [1.0 for _ in completions]\n")
+    rows = write_rows(tmp_path / "rows.jsonl", [{"messages": [{"role": "user", "content": f"Say {number}."}]} for number in range(3)])
+    given = {"teacher_model": str(teacher.folder)} if kind == "teacher_model" else {"teacher_server": teacher.url}
+    run = training_run(
+        tiny_model, rows, task="grpo", tuner="full", max_steps=1, batch_size=6, num_generations=2, max_completion_length=8,
+        reward_funcs=[f"{tmp_path}/rewards.py:one"], teacher_kl_coef=0.7, max_grad_norm=0.0, rollout=reloaded.url, **given,
+    )  # fmt: skip
+    (line,) = run_training(replace(run, server=Server(reloaded.url, ("m",))), tmp_path / "run")
+    model, other = (AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32) for path in (tiny_model, teacher.folder))
+    total, divergence, count = torch.zeros(()), 0.0, 0
+    for group in Generation.read(generation_file(tmp_path / "run", 0)).groups:
+        for answer in group.answers:
+            ids, own = torch.tensor([[*group.ids, *answer.ids]]), torch.tensor(answer.ids)[:, None]
+            now, its = (each(ids).logits[0, len(group.ids) - 1 : -1].log_softmax(-1).gather(1, own)[:, 0] for each in (model, other))
+            nearer = (its - now).detach()
+            total = total - (0.7 * nearer * now).sum()
+            divergence, count = divergence + float((nearer.exp() - nearer - 1).sum()), count + len(own)
+    (total / count).backward()
+    norm = torch.sqrt(sum(parameter.grad.square().sum() for parameter in model.parameters() if parameter.grad is not None))
+    assert line["grad_norm"] == pytest.approx(float(norm), rel=1e-3)
+    assert line["teacher_kl"] == pytest.approx(divergence / count, abs=1e-5)
+
+
 @pytest.mark.full("rl")
 def test_the_divergence_from_the_teacher_falls(tiny_model, served, teacher, tmp_path):
     found = measured(tiny_model, served, teacher, tmp_path, steps=12, answers=64)

@@ -31,7 +31,7 @@ def _task(options: str, *, module: str = "options", **facts: Any) -> TaskSpec:
             "rows": ("prompt", "chat"),
             "loss_scope": "sample",
             "factory": Ref("swift_plugin_grpo.task:Grpo"),
-            "prepare": Ref("swift_rollouts.server:prepare"),
+            "prepare": Ref("swift_plugin_grpo.teacher:prepare_with_teacher"),
             **facts,
         },
         options=Ref(f"swift_plugin_grpo.{module}:{options}"),

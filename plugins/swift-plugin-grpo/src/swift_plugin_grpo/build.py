@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StepRows(RolloutSamples):
-    """The rows of a step. Those whose advantage is 0 are computed only if there is a divergence from the reference policy.
+    """The rows of a step. Those whose advantage is 0 are computed only if there is a reference policy or a teacher.
 
     Args:
         rows: of the step, each with its column `advantage`.
@@ -57,7 +57,7 @@ def build_steps(
     rewards = _rewards(generation, options)
     found = advantages(rewards, options.scale_rewards, options.advantage_estimator)
     rows = [
-        RolloutRow(group.ids, answer, {"advantage": float(advantage), "engine": answer.of_sampled(answer.logprobs)}, origin(group.prompt))
+        RolloutRow(group.ids, answer, {"advantage": float(advantage), **_of_tokens(answer)}, origin(group.prompt))
         for group, values in zip(generation.groups, found, strict=True)
         for answer, advantage in zip(group.answers, values.tolist(), strict=True)
     ]
@@ -67,9 +67,15 @@ def build_steps(
     return [StepRows(part, options, old, start) for part, start in zip(parts, starts, strict=False)]
 
 
+def _of_tokens(answer: Answer) -> dict[str, NDArray[np.float32]]:
+    """Return the log-probabilities of an answer's sampled tokens: the engine's, and those of a teacher's server."""
+    teacher = {"teacher": answer.of_sampled(answer.teacher)} if answer.teacher else {}
+    return {"engine": answer.of_sampled(answer.logprobs), **teacher}
+
+
 def _computed(rows: Sequence[RolloutRow], options: GrpoOptions) -> list[RolloutRow]:
     """Return the rows from which something is learned; the first one with advantage 0, if there are none."""
-    kept = [row for row in rows if not _left_out(row.answer, options) and (row.columns["advantage"] or options.beta)]
+    kept = [row for row in rows if not _left_out(row.answer, options) and (row.columns["advantage"] or options.beta or options.has_teacher)]
     return kept or [RolloutRow(rows[0].prompt, rows[0].answer, {**rows[0].columns, "advantage": 0.0}, rows[0].origin)]
 
 

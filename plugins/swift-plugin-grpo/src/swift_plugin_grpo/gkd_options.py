@@ -8,22 +8,12 @@ from pydantic import model_validator
 from swift_rollouts.options import RolloutOptions
 
 from swift_core.options import option
+from swift_plugin_grpo.teacher_options import TeacherOptions
 
 
-class GkdOptions(RolloutOptions):
+class GkdOptions(TeacherOptions, RolloutOptions):
     """Options of `swift gkd`."""
 
-    teacher_model: str = option(
-        "",
-        "Teacher, a checkpoint with the student's tokenizer: each process loads it, and the divergence is over the whole vocabulary.",
-        also=("teacher", "teacher_model_name_or_path"),
-    )
-    teacher_server: str = option(
-        "",
-        "URL of the teacher's server instead, ending in /v1: the divergence is estimated at the sampled tokens.",
-        also=("teacher_model_server",),
-    )
-    teacher_name: str = option("", "Name of the teacher on its server; default: its first model.", also=("teacher_model_name",))
     beta: float | None = option(
         None,
         "With teacher_model: divergence between 0 (forward, from teacher to student) and 1 (reverse), the generalised Jensen-Shannon "
@@ -42,7 +32,6 @@ class GkdOptions(RolloutOptions):
         "divergence",
         "Metric of the answers to held-out prompts that decides on the best checkpoint and early stopping: divergence from the teacher, …",
     )
-    teacher_api_key_env: str = option("SWIFT_TEACHER_API_KEY", "Environment variable with the API key of the teacher's server.")
 
     @property
     def sampled_share(self) -> float:
@@ -58,8 +47,6 @@ class GkdOptions(RolloutOptions):
     def _once(self) -> Self:
         if self.num_iterations > 1 or self.steps_at_once > 1:
             raise ValueError("answers are trained on once: leave num_iterations and steps_per_generation at 1")
-        if self.teacher_model and self.teacher_server:
-            raise ValueError("teacher_model and teacher_server exclude each other: give one teacher")
         if self.teacher_server and (self.lmbda < 1 or self.beta not in (None, 1)):
             raise ValueError("a teacher's server is asked about sampled tokens only: leave lmbda and beta at 1, or give teacher_model")
         return self

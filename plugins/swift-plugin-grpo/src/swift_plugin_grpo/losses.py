@@ -30,6 +30,7 @@ class Terms:
         ratio: importance ratio to the policy that sampled the answers.
         low, high: whether the ratio is clipped.
         divergence: from the reference policy; None without one.
+        to_teacher: from the teacher; None without one.
         mismatch: divergence of the model from the engine.
     """
 
@@ -40,6 +41,7 @@ class Terms:
     high: Tensor
     divergence: Tensor | None
     mismatch: Tensor
+    to_teacher: Tensor | None
 
 
 def terms(now: Tensor, micro: Micro, options: GrpoOptions) -> Terms:
@@ -47,11 +49,16 @@ def terms(now: Tensor, micro: Micro, options: GrpoOptions) -> Terms:
 
     Args:
         now: log-probabilities of the sampled tokens, with gradient.
-        micro: with the columns `advantage` (sequences,), `engine` (tokens,), and if there are such `old` and `reference` (tokens,).
+        micro: with the columns `advantage` (sequences,), `engine` (tokens,), and if there are such `old`, `reference`, `teacher` (tokens,).
         options: of the task.
     """
     old = micro.columns["old"] if "old" in micro.columns else now.detach()
     advantage = micro.columns["advantage"][micro.sequence]
+    to_teacher = None
+    if "teacher" in micro.columns:  # Lu et al. 2025, https://thinkingmachines.ai/blog/on-policy-distillation
+        nearer = micro.columns["teacher"] - old
+        advantage = advantage + options.teacher_kl_coef * nearer
+        to_teacher = nearer.exp() - nearer - 1
     log_ratio = now - old
     if options.by_sequence:
         log_ratio = _mean(log_ratio, micro)[micro.sequence]
@@ -65,7 +72,7 @@ def terms(now: Tensor, micro: Micro, options: GrpoOptions) -> Terms:
         divergence = difference.exp() - difference - 1  # Schulman 2020, http://joschu.net/blog/kl-approx.html
         losses = losses + options.beta * divergence
     mismatch = (now.detach() if options.num_iterations == 1 and "old" not in micro.columns else old) - micro.columns["engine"]
-    return Terms(losses, kept, ratio.detach(), low, high, divergence, mismatch.exp() - 1 - mismatch)
+    return Terms(losses, kept, ratio.detach(), low, high, divergence, mismatch.exp() - 1 - mismatch, to_teacher)
 
 
 def _policy_losses(ratio: Tensor, advantage: Tensor, now: Tensor, options: GrpoOptions) -> tuple[Tensor, Tensor, Tensor]:

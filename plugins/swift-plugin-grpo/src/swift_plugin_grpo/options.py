@@ -8,11 +8,12 @@ from pydantic import model_validator
 from swift_rollouts.options import Estimator, RewardOptions, Scale
 
 from swift_core.options import option
+from swift_plugin_grpo.teacher_options import TeacherOptions
 
 _SPELLED = {"true": "group", "false": "none"}
 
 
-class GrpoOptions(RewardOptions):
+class GrpoOptions(TeacherOptions, RewardOptions):
     """Options of `swift grpo`."""
 
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo", "gspo", "luspo", "sapo"] = option(
@@ -22,6 +23,11 @@ class GrpoOptions(RewardOptions):
         "luspo: answers, each the sum of its tokens.",
     )
     beta: float = option(0.0, "Weight of the KL divergence from the reference policy, which is the model before training.", ge=0)
+    teacher_kl_coef: float = option(
+        1.0,
+        "With a teacher: its log-probability of each token minus that of the model, times this factor, is added to the token's advantage.",
+        ge=0,
+    )
     epsilon: float = option(0.2, "Lower clipping range of the importance ratio: 1 - epsilon.", ge=0, also=("epsilon_low",))
     epsilon_high: float | None = option(
         None,
@@ -87,6 +93,8 @@ class GrpoOptions(RewardOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.teacher_server and self.temperature != 1:
+            raise ValueError("a teacher's server gives log-probabilities at temperature 1: leave temperature at 1, or give teacher_model")
         if self.truncated and self.correction != "none":
             raise ValueError(
                 "with top_p, top_k, min_p or repetition_penalty the engine's probabilities are of another distribution: leave out "

@@ -12,11 +12,13 @@ from swift_rollouts.assembly import make_feed
 from swift_rollouts.generation import Generation, generation_file
 from swift_rollouts.initial import InitialWeights
 from swift_train.scoring import with_column
-from swift_train.tasks import Loss
+from swift_train.tasks import Loss, NextToken
 
 from swift_plugin_grpo.answers_task import AnswersTask
 from swift_plugin_grpo.build import StepRows, build_steps, metrics_of
+from swift_plugin_grpo.local_teacher import load_teacher
 from swift_plugin_grpo.losses import masked_count, terms
+from swift_plugin_grpo.teacher import Teacher
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from swift_train.samples import Samples
     from swift_train.scoring import Step
     from torch import Tensor
+    from torch.nn import Module
 
     from swift_plugin_grpo.options import GrpoOptions
 
@@ -37,9 +40,12 @@ class Grpo(AnswersTask):
     def __init__(self, options: GrpoOptions) -> None:
         super().__init__(options)
         self._initial: InitialWeights | None = None
+        self._teacher: Module | None = None
 
     def feed(self, prompts: Samples, session: Session) -> AbstractContextManager[StepSampler]:
         """Return the sampler of rollouts."""
+        if self.options.teacher_model:
+            self._teacher = load_teacher(self.options.teacher_model, session)
         if self.options.beta:
             self._initial = InitialWeights(session.trainer.module)
 
@@ -47,7 +53,8 @@ class Grpo(AnswersTask):
             file = generation_file(session.report.folder, generation.number).with_suffix(".old.npy")
             return build_steps(generation, self.options, session.rows_per_step, prompts.origin, file)
 
-        return make_feed(prompts, session, self.options, build, lambda generation: metrics_of(generation, self.options))
+        score = Teacher(self.options).score if self.options.teacher_server else None
+        return make_feed(prompts, session, self.options, build, lambda generation: metrics_of(generation, self.options), score=score)
 
     def count(self, samples: Samples, rows: Sequence[int]) -> float:
         """Return what the loss of a step is a mean over, also of rows from which nothing is learned and which are not computed."""
@@ -74,6 +81,10 @@ class Grpo(AnswersTask):
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the sum of the losses of the sampled tokens, and metrics."""
+        if self._teacher is not None:
+            with torch.no_grad():
+                teacher = self._log_probabilities(NextToken.forward(self, self._teacher, micro), micro)
+            micro = replace(micro, columns={**micro.columns, "teacher": teacher})
         logits = output.float() / self.options.temperature
         every = torch.log_softmax(logits, -1)
         now = every.gather(1, micro.labels[:, None]).squeeze(1)
@@ -90,6 +101,7 @@ class Grpo(AnswersTask):
             "kl_engine": found.mismatch,
             "entropy": entropy,
             **({"kl": found.divergence.detach()} if found.divergence is not None else {}),
+            **({"teacher_kl": found.to_teacher} if found.to_teacher is not None else {}),
         }
         metrics = {name: ((value * weights).sum(), weights.sum()) for name, value in values.items()}
         shown = micro.sample_weights[micro.sample][micro.sequence]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swift_rollouts.generation import Answer, Group
 
     from swift_core.runs import Draft
-    from swift_plugin_grpo.gkd_options import GkdOptions
+    from swift_plugin_grpo.teacher_options import TeacherOptions
 
 _AT_ONCE = 8  # requests
 
@@ -31,7 +31,7 @@ class Teacher:
         options: of the task.
     """
 
-    def __init__(self, options: GkdOptions) -> None:
+    def __init__(self, options: TeacherOptions) -> None:
         self._options = options
 
     def score(self, groups: Sequence[Group]) -> None:
@@ -81,6 +81,15 @@ class Teacher:
 
 def prepare(draft: Draft) -> None:
     """Check that there is a teacher, fetch it, and choose the engine of the student (`TaskSpec.prepare`)."""
+    options: Any = draft.parts["task"].options
+    if not options["teacher_model"] and "://" not in options["teacher_server"]:
+        hint = "Give a checkpoint, --teacher-model TEACHER; or serve it, and give its URL: --teacher-server http://127.0.0.1:8000/v1."
+        raise UsageError("no teacher given", code="RL-028", where="teacher_model", hint=hint)
+    prepare_with_teacher(draft)
+
+
+def prepare_with_teacher(draft: Draft) -> None:
+    """Fetch the teacher, if there is one, and choose the engine of the student (`TaskSpec.prepare`)."""
     choice = draft.parts["task"]
     options: Any = choice.options
     if options["teacher_model"]:
@@ -91,7 +100,4 @@ def prepare(draft: Draft) -> None:
         source = fetcher.source(options["teacher_model"], "teacher_model")
         draft.parts["task"] = replace(choice, options={**options, "teacher_model": source.path})
         draft.notes += fetcher.notes
-    elif "://" not in options["teacher_server"]:
-        hint = "Give a checkpoint, --teacher-model TEACHER; or serve it, and give its URL: --teacher-server http://127.0.0.1:8000/v1."
-        raise UsageError("no teacher given", code="RL-028", where="teacher_model", hint=hint)
     prepare_server(draft)

@@ -50,7 +50,7 @@ def make_feed(
         options: of the task.
         build: makes the samples of each step of a generation.
         measure: returns the metrics of a generation, the most important one first.
-        score: scores groups of answers, for a task without rewards.
+        score: scores groups of answers by something else than rewards, such as a teacher.
         evaluated: returns the answers to the held-out prompts as rows, if their loss is a metric.
 
     Raises:

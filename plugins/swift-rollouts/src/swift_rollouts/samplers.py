@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from swift_train.samples import Samples
 
     from swift_rollouts.engine import Engine
-    from swift_rollouts.generation import Answer
+    from swift_rollouts.generation import Answer, Group
     from swift_rollouts.sampling import Answers, Score
 
 _WITHOUT_EFFECT = ("max_steps", "epochs", "schedule")  # options on which answers that are there already do not depend
@@ -49,7 +49,7 @@ class Samplers:
         session: the running training.
         options: of the task.
         engine: is asked for answers.
-        score: scores groups of answers, for a task without rewards.
+        score: scores groups of answers by something else than rewards, such as a teacher.
         rewards: the process of the rewards, if there are any.
         turns: the process of the scheduler and the tools, if there are any.
     """
@@ -83,7 +83,7 @@ class Samplers:
         if self.rewards and isinstance(options, RewardOptions):
             names = [choice.name for choice in reward_choices(options.reward_funcs, options.modules)]
             scorer = Scorer(self.rewards, facts, options.reward_weights or [1.0] * len(names))
-            more = {"names": names, "spread": scorer.has_spread, "rounds": rounds, "score": scorer}
+            more = {"names": names, "spread": scorer.has_spread, "rounds": rounds, "score": _both(scorer, self.score)}
         elif self.score:
             more = {"score": self.score}
         answers: Answers = partial(_answers, self.engine)
@@ -119,7 +119,7 @@ class Samplers:
 
 
 def make_samplers(session: Session, options: RolloutOptions, engine: Engine, score: Score | None) -> Samplers:
-    """Return the samplers of a run; `score` scores groups of answers, for a task without rewards."""
+    """Return the samplers of a run; `score` scores groups of answers by something else than rewards, such as a teacher."""
     rewards = None
     if isinstance(options, RewardOptions):
         rewards = RewardProcess(reward_choices(options.reward_funcs, options.modules), options.reward_timeout)
@@ -127,6 +127,18 @@ def make_samplers(session: Session, options: RolloutOptions, engine: Engine, sco
     tools = tool_choices(options.tools, options.modules)
     turns = TurnProcess(scheduler, tools, options.turn_timeout) if scheduler or tools else None
     return Samplers(session, options, engine, score, rewards, turns)
+
+
+def _both(first: Score, second: Score | None) -> Score:
+    """Return a function that scores groups twice."""
+    if second is None:
+        return first
+
+    def score(groups: Sequence[Group]) -> None:
+        first(groups)
+        second(groups)
+
+    return score
 
 
 def _answers(engine: Engine, _prompt: int, ids: Sequence[int], count: int, *, model: str, seed: int) -> list[Answer]:
