@@ -94,7 +94,8 @@ def prepare(draft: Draft) -> None:
 def _check_rewards(options: Mapping[str, Any]) -> None:
     choices = reward_choices(options["reward_funcs"], options["modules"])
     if not choices:
-        hint = f"Name one with --reward-funcs: {', '.join(sorted(reward_names()))}; or FILE.py:FUNCTION. swift gkd learns from a teacher alone."
+        hint = f"Name one with --reward-funcs: {', '.join(sorted(reward_names()))}; or FILE.py:FUNCTION."
+        hint += " swift gkd learns from a teacher alone."
         raise UsageError("no reward given", code="RL-025", where="reward_funcs", hint=hint)
     check_rewards(choices, float(options["reward_timeout"]))
 
