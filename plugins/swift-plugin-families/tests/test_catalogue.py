@@ -59,3 +59,10 @@ def test_show_takes_an_id(name: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_search_without_a_match_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["models", "search", "no such model"]) == 2
     assert "SWIFT-HUB-003" in capsys.readouterr().err
+
+
+def test_models_are_verified_by_the_record_of_their_class(capsys: pytest.CaptureFixture[str]) -> None:
+    verified = {entry.code: {each.verified for each in catalogue() if each.code == entry.code} for entry in catalogue()}
+    assert verified == {"native": {True, False}, "remote": {False}, "other": {False}}
+    assert invoke(["models", "show", "Qwen/Qwen3-0.6B"]) == 0
+    assert "verified: True" in capsys.readouterr().out
