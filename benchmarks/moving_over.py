@@ -195,6 +195,7 @@ class StandIns:
     def file(self, path: str) -> str:
         """Return a copy of a YAML file with what it names replaced."""
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values.pop("use_ray", None)  # Ray may not be installed
         verb = str(values.get("rlhf_type") or "sft")
         self._file_experts = self.experts = "expert_model_parallel_size" in values
         for name, value in list(values.items()):

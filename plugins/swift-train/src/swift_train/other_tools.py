@@ -163,5 +163,13 @@ UNSUPPORTED: Mapping[str, str] = {
     "gkd_logits_topk": "A checkpoint gives its whole distribution (--teacher-model), a URL the sampled tokens.",
     "kl_in_reward": "The divergence is a term of the loss, --beta; it is not subtracted from the rewards.",
     "gym_env": "Name the class of the environment: --multi-turn-scheduler FILE.py:CLASS.",
+    "top_entropy_quantile": "All sampled tokens are trained, whatever their entropy.",
+    "generation_batch_size": "Give the micro-batches that are sampled at once: --steps-per-generation N.",
+    **dict.fromkeys(("fipo_decay_rate", "fipo_chunk_size"), "This variant of GRPO is not available: see --loss-type."),
+    **dict.fromkeys(
+        ("chord_sft_dataset", "chord_sft_per_device_train_batch_size", "chord_mu_schedule", "chord_enable_phi_function"),
+        "Answers of rows and sampled ones are mixed by swift gkd --lmbda; GRPO samples all of its answers.",
+    ),
+    "model_kwargs": "Variables of the processor are options of --media, such as --media.max-pixels.",
     "num_generations": "Several answers to a prompt are sampled by swift grpo.",
 }
