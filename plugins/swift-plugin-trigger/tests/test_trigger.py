@@ -210,6 +210,9 @@ def test_without_a_fallback_an_event_is_dead_and_can_be_tried_again(tmp_path, ca
         (letter,) = [json.loads(line) for line in (tmp_path / "trigger" / "dead-letters.jsonl").read_text().splitlines()]
         assert (letter["kind"], letter["id"], letter["event"]) == ("event", "a1", {"id": "a1", "cm": 35})
         assert not receiver.seen
+        assert invoke(["trigger", "show", "--store", str(tmp_path / "trigger"), "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert {(row["state"], "99 not in the event" in row["note"]) for row in shown} == {("dead", True)}
         model.said = lambda prompt, body: "35 cm of snow"
         assert invoke(["trigger", "retry", "--store", str(tmp_path / "trigger")]) == 0
         assert once(tmp_path, model, {"id": "a1", "cm": 35}, deliver={"url": receiver.url}) == 0

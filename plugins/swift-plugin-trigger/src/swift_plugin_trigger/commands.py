@@ -6,12 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from swift_core.cli import VerbCommand, print_table
 from swift_core.contract import Ref, UsageError
+
+if TYPE_CHECKING:
+    from swift_plugin_trigger.store import Store
 
 _STORE = click.option("--store", default="trigger", show_default=True, type=click.Path(path_type=Path), help="Folder with the state.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -36,11 +39,21 @@ class TriggerCommand(VerbCommand):
 @_JSON
 def show(store: Path, as_json: bool) -> int:
     """Show every message: its state, the attempts to deliver it, and what the last one gave."""
-    messages = _opened(store).all_messages()
+    opened = _opened(store)
+    messages = opened.all_messages()
+    notes = {name: event.note for name in {each.event for each in messages} if (event := opened.event(name))}
+    said = [each.note or notes[each.event] for each in messages]
     if as_json:
-        click.echo(json.dumps([{"id": each.id, "state": each.state, "tries": each.tries, "note": each.note} for each in messages]))
+        rows = [{"id": each.id, "state": each.state, "tries": each.tries, "note": text} for each, text in zip(messages, said, strict=True)]
+        click.echo(json.dumps(rows, ensure_ascii=False))
         return 0
-    print_table(["message", "state", "by", "tries", "note"], [_row(each) for each in messages])
+    print_table(
+        ["message", "state", "by", "tries", "note"],
+        [
+            [each.id, each.state, str(each.record.get("by", "")), str(each.tries), text.partition("\n")[0][:80]]
+            for each, text in zip(messages, said, strict=True)
+        ],
+    )
     click.echo(", ".join(f"{count} {state}" for state, count in Counter(each.state for each in messages).items()) or "no message")
     return 0
 
@@ -82,11 +95,7 @@ def trace(message: str, store: Path, runs: Path, as_json: bool) -> int:
     return 1 if found["problem"] else 0
 
 
-def _row(message: Any) -> list[str]:
-    return [message.id, message.state, str(message.record.get("by", "")), str(message.tries), message.note[:80]]
-
-
-def _opened(folder: Path) -> Any:
+def _opened(folder: Path) -> Store:
     from swift_plugin_trigger.store import Store
 
     if not (folder / "trigger.db").is_file():
