@@ -65,6 +65,15 @@ def test_a_function_that_answers_is_any_plugins(distribution, swift):
     assert "SWIFT-PLUGIN-029" in swift("acmee").err
 
 
+def test_one_that_fails_is_named_and_hides_nothing(distribution, swift):
+    distribution(
+        "swift-plugin-acme", "def answer(name, words):\n    1 / 0\n", group="swift.foreign_commands", target="swift_plugin_acme:answer"
+    )
+    done = swift("acme")
+    assert "swift_plugin_acme:answer of swift-plugin-acme failed: ZeroDivisionError" in done.err
+    assert "SWIFT-PLUGIN-029" in done.err
+
+
 def test_a_command_keeps_its_name():
     from swift_train.launch_lines import answer
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from swift_core.cli.output import print_error
+from swift_core.cli.output import note, print_error
 from swift_core.contract import Stopped, SwiftError, UsageError, VerbSpec, __version__, suggestion
 from swift_core.plugins import commands, listing, local
 from swift_core.system import disk_error
@@ -88,7 +88,11 @@ def _unknown(name: str, words: Sequence[str]) -> UsageError:
     from swift_core.plugins import entry_points, registry, verb_names
 
     for point in entry_points("swift.foreign_commands"):
-        answer = point.load()(name, words)
+        try:
+            answer = point.load()(name, words)
+        except Exception as error:  # must not hide that the command is unknown
+            note(f"{point.value} of {point.distribution} failed: {type(error).__name__}: {error}")
+            continue
         if isinstance(answer, UsageError):
             return answer
     return verb_names.unknown("command", name, {word for line in listing.lines() for word in (line.name, *line.also)}, registry())

@@ -26,7 +26,7 @@ from swift_core.system import forget, supervisor
 
 STOP_FILE = "stop"
 STOPPED = 130
-STOPPING = note("Stopping in good order. Ctrl-C again ends at once.")
+STOPPING = note("Stopping gracefully. Press Ctrl-C again to stop immediately.")
 CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
 _LAST_WORDS = 5.0  # seconds for what ended workers said to be read; a child of theirs that lives on may hold their stdout
 _LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective

@@ -138,7 +138,7 @@ class _Chain:
     def _follow(self, entry: Entry) -> None:
         if unsigned := entry.head.get("unsigned"):
             text = f"when line {entry.seq} was written, {unsigned['signed']} of {unsigned['found']} entries were signed: "
-            self._verdict.notes.append(text + "the heads were lost, a process was killed between, or somebody else added entries")
+            self._verdict.notes.append(text + "the heads were lost, a process was killed between, or someone else added entries")
         run, event = str(entry.head["run"]), str(entry.head["event"])
         if event == "run-started":
             self._running[run] = None

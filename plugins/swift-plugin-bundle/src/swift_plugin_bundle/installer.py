@@ -217,7 +217,7 @@ def _size(count: int) -> str:
 def main(words: list[str] | None = None, path: Path | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description="Check and install this bundle; see docs/how-to/air-gap.md.")
-    parser.add_argument("--sha256", default="", help="SHA-256 that the index must have, as told by whoever made the bundle")
+    parser.add_argument("--sha256", default="", help="expected SHA-256 of the index, as given by the creator of the bundle")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("show", help="list what the bundle holds")
     commands.add_parser("check", help="check every file, and write nothing")

@@ -81,11 +81,11 @@ class EvaluateCheckpoints(Callback):
     def on_train_end(self, training: Training, output: Path) -> None:
         """Wait for the evaluations; a stop by the user ends them."""
         if self._running or self._queue:
-            training.note("The training is done; its last evaluation is not.")
+            training.note("The training is done; waiting for its last evaluation.")
         while self._running or self._queue:
             if training.report.wait_for_stop(_PAUSE):
                 self._abandon()
-                training.note("The evaluations that had not ended are stopped; the training's output is complete.")
+                training.note("Unfinished evaluations were stopped; the training's output is complete.")
                 return
             training.alive("the evaluation of a checkpoint")
             self._advance(training)

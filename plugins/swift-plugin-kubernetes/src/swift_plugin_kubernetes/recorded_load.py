@@ -34,7 +34,7 @@ def read_load(path: Path) -> list[float]:
         raise UsageError(f"no recorded load: {error}", code="NODE-036", where=str(path), hint=_HINT) from None
     if len(points) < 2 or any(after <= before for (before, _), (after, _) in pairwise(points)) or any(rate < 0 for _, rate in points):
         raise UsageError(
-            "needs two points or more, in the order of time, without negative rates", code="NODE-037", where=str(path), hint=_HINT
+            "needs two points or more, in chronological order, without negative rates", code="NODE-037", where=str(path), hint=_HINT
         )
     if points[-1][0] - points[0][0] > _MAXIMUM:
         raise UsageError("longer than a week", code="NODE-038", where=str(path), hint="Keep the busiest day.")

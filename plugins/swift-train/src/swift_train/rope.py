@@ -68,7 +68,7 @@ def apply_rope(config: Any, asked: Mapping[str, Any]) -> None:
         return
     kind = str(asked.get("rope_type") or asked.get("type") or "")
     if kind not in KINDS:
-        raise UsageError(f"'{kind}' is no type of scaling: {', '.join(KINDS)}", code="TRAIN-215", where="rope_scaling", hint=_HINT)
+        raise UsageError(f"'{kind}' is not a type of scaling: {', '.join(KINDS)}", code="TRAIN-215", where="rope_scaling", hint=_HINT)
     original = int(asked.get("original_max_position_embeddings") or own.get("original_max_position_embeddings") or length)
     factor = float(asked.get("factor") or max(1.0, int(asked.get("length") or 0) / original))
     if factor <= 1:

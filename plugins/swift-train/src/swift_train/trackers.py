@@ -105,7 +105,7 @@ class Tracker(Callback):
     def _tell(self, training: Training) -> None:
         if self._failure and not self._told:
             self._told = True
-            training.note(f"WARNING: {self.title} failed, and the training goes on without it: {self._failure}")
+            training.note(f"WARNING: {self.title} failed; the training continues without it: {self._failure}")
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
