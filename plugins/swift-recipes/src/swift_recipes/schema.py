@@ -40,7 +40,7 @@ def schema_of(verb: VerbSpec, known: Registry) -> dict[str, Any]:
         if part not in verb.fixed:
             mappings = [_mapping(spec) for spec in specs]
             names = [name for spec in specs for name in (spec.name, *spec.also)]
-            properties[part] = {"anyOf": [{"enum": names}, *mappings], "description": f"Which {part} to use.", "default": default}
+            properties[part] = {"anyOf": [{"enum": names}, *mappings], "description": f"{part.capitalize()} to use.", "default": default}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"swift {verb.name}",
