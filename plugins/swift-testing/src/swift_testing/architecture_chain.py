@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from swift_train import build
 from swift_train.adapters import inner_model
 from swift_train.encoder_decoder import is_encoder_decoder, shifted
+from swift_train.heads import takes_use_cache
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -136,9 +136,8 @@ def _rows(model: Any) -> list[Tensor]:
 def _own(model: Any, row: Tensor, **more: Any) -> Any:
     """Call the class's own forward pass."""
     inner = inner_model(model)
-    parameters = signature(type(inner).forward).parameters.values()
     given: dict[str, Any] = {"input_ids": row, **more}
-    if any(each.name == "use_cache" or each.kind is each.VAR_KEYWORD for each in parameters):
+    if takes_use_cache(inner):
         given["use_cache"] = False
     if is_encoder_decoder(inner) and "labels" not in more:
         given["decoder_input_ids"] = row

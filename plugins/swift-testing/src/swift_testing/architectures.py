@@ -100,9 +100,9 @@ def write_with_tokenizer(folder: Path, model: Any) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _set_special_tokens(config: Any) -> None:
-    """Set the ids of the tokenizer that `write_with_tokenizer` writes."""
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3 if config.is_encoder_decoder else 2}
+def _set_special_tokens(config: Any, *, padding: bool) -> None:
+    """Set the ids of the tokenizer that `write_with_tokenizer` writes, which has a padding token of its own if `padding` is set."""
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3 if padding else 2}
     for part in (config, *(getattr(config, name) for name in config.sub_configs)):
         for name, value in ids.items():
             if hasattr(part, name):
@@ -144,7 +144,7 @@ def small_model(model_type: str, kind: str = "", *, attention: str | None = None
     if kind not in ("", "causal", "multimodal") and hasattr(config, "is_decoder"):
         config.is_decoder = False
     if kind:  # before it is built: tables of positions may depend on the padding token
-        _set_special_tokens(config)
+        _set_special_tokens(config, padding=kind != "causal" and config.is_encoder_decoder)
     if kind and (count := KINDS[kind].head.partition(":")[2]):
         config.num_labels = int(count)
     with torch.device("meta"):

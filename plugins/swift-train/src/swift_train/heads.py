@@ -171,10 +171,19 @@ def _padded(
 
 
 def _taken(model: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments without `use_cache` for a model that has no cache and does not know it, such as SqueezeBERT."""
-    parameters = signature(type(model).forward).parameters.values()
-    takes = any(each.name == "use_cache" or each.kind is each.VAR_KEYWORD for each in parameters)
-    return {name: value for name, value in arguments.items() if name != "use_cache" or takes}
+    """Return the arguments without `use_cache` for a model that does not take it."""
+    return {name: value for name, value in arguments.items() if name != "use_cache" or takes_use_cache(model)}
+
+
+def takes_use_cache(model: Any) -> bool:
+    """Return whether the forward pass of a transformers model takes `use_cache`.
+
+    Some encoders know no cache (SqueezeBERT), and classifiers on an encoder-decoder turn it off themselves (T5Gemma).
+    """
+    parameters = signature(type(model).forward).parameters
+    return "use_cache" in parameters or (
+        any(each.kind is each.VAR_KEYWORD for each in parameters.values()) and not model.config.is_encoder_decoder
+    )
 
 
 def described(head: str) -> str:
