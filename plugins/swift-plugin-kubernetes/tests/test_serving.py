@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -28,6 +29,7 @@ from swift_plugin_kubernetes.pod import Workload
 from swift_plugin_kubernetes.pod_settings import CACHE
 from swift_plugin_kubernetes.routes import http_route, inference_pool
 from swift_plugin_kubernetes.server import ServedRun
+from swift_plugin_kubernetes.serving import serving_manifests
 
 from swift_core.cli import invoke
 from swift_core.runs import free_port
@@ -191,6 +193,38 @@ def served(folder: Path, **options) -> ServedRun:
 
 def scraped(text: str) -> set[str]:
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+
+
+@pytest.mark.parametrize("autoscale", ["2", "1:4"])
+def test_an_engine_on_several_machines_is_a_leader_worker_set(prepared, validate, autoscale):
+    _, folder = prepared()
+    run = read_run(folder)
+    run = replace(run, options={**run.options, "engine_nodes": 2})
+    options = KubernetesOptions(image=IMAGE, key_secret="k", autoscale=autoscale, volumes=[f"m:{Path(run.model.path).parent}"], gpus=8)
+    server = ServedRun(run, Workload(run=folder, options=options, processes=1, nodes=1, environment={}))
+    made = {item["kind"]: item for item in serving_manifests(server)}
+    group = made["LeaderWorkerSet"]
+    validate(group, "leaderworkerset")
+    assert "Deployment" not in made
+    template = group["spec"]["leaderWorkerTemplate"]
+    leader, worker = template["leaderTemplate"], template["workerTemplate"]
+    for pod in (leader, worker):
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}}
+        validate({**deployment, "spec": {"selector": {"matchLabels": server.selector()}, "template": pod}}, "deployment")
+        (container,) = pod["spec"]["containers"]
+        assert container["command"][-6:] == [
+            "--engine-nodes", "2", "--node-rank", "$(LWS_WORKER_INDEX)", "--master-addr", "$(LWS_LEADER_ADDRESS)",
+        ]  # fmt: skip
+    assert template["size"] == 2
+    assert "readinessProbe" in leader["spec"]["containers"][0]
+    assert "readinessProbe" not in worker["spec"]["containers"][0]
+    selector = made["Service"]["spec"]["selector"].items()
+    assert selector <= leader["metadata"]["labels"].items()
+    assert not selector <= worker["metadata"]["labels"].items(), "workers answer no requests"
+    if autoscale == "1:4":
+        target = made["ScaledObject"]["spec"]["scaleTargetRef"]
+        assert (target["apiVersion"], target["kind"]) == (group["apiVersion"], group["kind"])
+    assert "engine_nodes" not in yaml.safe_load(made["ConfigMap"]["data"]["serve.yaml"])
 
 
 def test_a_pool_and_its_route_are_valid(prepared, validate):

@@ -16,7 +16,7 @@ from swift_formats.sentence_transformers import Pooling, write_pooling
 from swift_plugin_vllm.backend import VllmBackend
 from swift_plugin_vllm.options import VllmOptions
 from swift_serve.client import Refused
-from swift_serve.roles import Command
+from swift_serve.roles import Command, EngineNode, Serving
 from swift_testing import backends
 from swift_testing.backends import write_adapter
 from swift_testing.codes import coded
@@ -194,3 +194,17 @@ def test_a_model_with_a_head_is_started_with_the_pooling_runner(tiny_model: Path
         "method": "from_2_way_softmax",
     }
     assert words[words.index("--chat-template") + 1] == str(reranker / "chat_template.jinja")
+
+
+def test_an_engine_on_two_machines() -> None:
+    serving = Serving(checkpoint=Path("/models/base"), name="base", port=8000, python="py")
+    first, second = (
+        VllmBackend(VllmOptions()).node_command(serving, EngineNode(rank=rank, nodes=2, address="10.0.0.1", port=29500)) for rank in (0, 1)
+    )
+    machines = ("--nnodes", "2", "--node-rank", "0", "--master-addr", "10.0.0.1", "--master-port", "29500")
+    assert first.argv == (*VllmBackend(VllmOptions()).command(serving).argv, *machines)
+    assert first.ready
+    assert second.argv[1].endswith("serve_command.py")
+    assert second.argv[-1] == "--headless"
+    assert second.argv[second.argv.index("--node-rank") + 1] == "1"
+    assert not second.ready

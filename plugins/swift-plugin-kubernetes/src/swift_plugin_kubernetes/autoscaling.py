@@ -63,7 +63,7 @@ def scaled_object(server: ServedRun) -> Json:
         "kind": "ScaledObject",
         "metadata": server.metadata(),
         "spec": {
-            "scaleTargetRef": {"name": server.name},
+            "scaleTargetRef": {"apiVersion": server.resource[0], "kind": server.resource[1], "name": server.name},
             "minReplicaCount": least,
             "maxReplicaCount": most,
             "pollingInterval": _POLL,
@@ -85,7 +85,7 @@ def pod_autoscaler(server: ServedRun) -> Json:
         "kind": "HorizontalPodAutoscaler",
         "metadata": server.metadata(),
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": server.name},
+            "scaleTargetRef": {"apiVersion": server.resource[0], "kind": server.resource[1], "name": server.name},
             "minReplicas": least,
             "maxReplicas": most,
             "metrics": metrics,

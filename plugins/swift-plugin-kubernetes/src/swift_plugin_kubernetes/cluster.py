@@ -63,14 +63,14 @@ class Cluster:
             self._jobs.create_namespaced_custom_object(*self._kind(body), self.namespace, f"{body['kind'].lower()}s", body)
 
     def available(self, deployment: Json) -> bool:
-        """Return whether a Deployment has its replicas.
+        """Return whether a Deployment or a LeaderWorkerSet has its replicas.
 
         Raises:
             SwiftError: they did not start in time.
         """
         conditions = self._conditions(deployment)
         failed = conditions.get("Progressing", {})
-        if failed.get("status") == "False":
+        if failed.get("status") == "False" and deployment["kind"] == "Deployment":  # a LeaderWorkerSet that is complete makes no progress
             name = deployment["metadata"]["name"]
             hint = f"kubectl --namespace {self.namespace} describe pods --selector app.kubernetes.io/name={name}"
             raise SwiftError(f"the pods did not start: {failed.get('message', '')}", code="NODE-028", where=name, hint=hint)

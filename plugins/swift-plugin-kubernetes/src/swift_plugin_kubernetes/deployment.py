@@ -36,7 +36,7 @@ def deployment(server: ServedRun) -> Json:
             "selector": {"matchLabels": server.selector()},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "progressDeadlineSeconds": server.start_allowance + 600,  # which includes the pull of the image
-            "template": {"metadata": {"labels": metadata["labels"]}, "spec": _pod(server)},
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": serving_pod(server)},
         },
     }
 
@@ -77,7 +77,8 @@ POD_SECURITY: Json = {
 }  # fmt: skip
 
 
-def _pod(server: ServedRun) -> Json:
+def serving_pod(server: ServedRun) -> Json:
+    """Return the specification of a pod that serves."""
     workload, options = server.workload, server.options
     offline = [item for item in workload.env() if item["name"] in ("SWIFT_OFFLINE", "HF_HUB_OFFLINE", *options.env)]
     variable = str(server.run.options["api_key_env"])
@@ -89,7 +90,7 @@ def _pod(server: ServedRun) -> Json:
     container = {
         "name": "server",
         "image": options.image,
-        "command": [options.python, "-m", "swift_core.cli", server.run.verb, "--config", f"{_SETTINGS}/serve.yaml"],
+        "command": [options.python, "-m", "swift_core.cli", server.run.verb, "--config", f"{_SETTINGS}/serve.yaml", *_node(server)],
         "ports": [{"name": "http", "containerPort": server.port}],
         "env": [
             {"name": "HOME", "value": CACHE},  # SWIFT_HOME is the image's, if it has environments of engines
@@ -121,3 +122,10 @@ def _pod(server: ServedRun) -> Json:
         "terminationGracePeriodSeconds": math.ceil(options.drain) + _STOPPING,
         **options.pod,
     }
+
+
+def _node(server: ServedRun) -> list[str]:
+    """Return the arguments of a machine of an engine that spans several; LeaderWorkerSet sets the variables."""
+    if server.machines == 1:
+        return []
+    return ["--engine-nodes", str(server.machines), "--node-rank", "$(LWS_WORKER_INDEX)", "--master-addr", "$(LWS_LEADER_ADDRESS)"]

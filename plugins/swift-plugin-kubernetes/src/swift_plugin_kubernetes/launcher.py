@@ -70,13 +70,13 @@ class KubernetesLauncher:
             watch(note(f"Helm chart: {write_chart(server, made, path.parent / CHART)}"))
         if not self.options.submit:
             return _prepared(path, watch)
-        cluster = Cluster(self.options.namespace, "deployments")
+        cluster = Cluster(self.options.namespace, f"{server.resource[1].lower()}s")
         cluster.create(made)
         services = [item for item in made if item["kind"] == "Service"]  # the last is that of the gateway, if there is one
         url = f"http://{services[-1]['metadata']['name']}.{cluster.namespace}.svc:{services[-1]['spec']['ports'][0]['port']}/v1"
-        delete = f"To delete it: kubectl --namespace {cluster.namespace} delete deployment {server.name}"
+        delete = f"To delete it: kubectl --namespace {cluster.namespace} delete {server.resource[1].lower()} {server.name}"
         if self.options.follow and server.replicas[0]:
-            watch(note(f"Deployment {server.name} was created; its replicas are starting. Ctrl-C leaves it as it is."))
+            watch(note(f"{server.resource[1]} {server.name} was created; its replicas are starting. Ctrl-C leaves it as it is."))
             while not cluster.available(made[0]):
                 time.sleep(_PATIENCE)
         return hand_over(watch, "submitted", path, f"Served at {url}. {delete}", url=url, replicas=list(server.replicas))

@@ -10,7 +10,9 @@ from swift_plugin_kubernetes.pod import Json
 from swift_plugin_kubernetes.server import ServedRun
 
 CACHE = "/var/cache/swift"  # a writable volume of the pod: the home folder and the run folders
-_OF_THIS_MACHINE = ("runs", "model", "adapter", "host", "port", "require_signature")
+_OF_THIS_MACHINE = (
+    "runs", "model", "adapter", "host", "port", "require_signature", "engine_nodes", "node_rank", "master_addr", "master_port",
+)  # fmt: skip
 
 
 def pod_settings(server: ServedRun) -> Json:

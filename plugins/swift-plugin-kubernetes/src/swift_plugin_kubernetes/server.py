@@ -54,6 +54,16 @@ class ServedRun:
         """The port that the server listens on in its pod."""
         return int(self.run.options["port"]) or 8000
 
+    @property
+    def machines(self) -> int:
+        """The number of pods of a replica: machines that its engine spans."""
+        return int(self.run.options.get("engine_nodes", 1))
+
+    @property
+    def resource(self) -> tuple[str, str]:
+        """API version and kind of the resource that has the replicas."""
+        return ("apps/v1", "Deployment") if self.machines == 1 else ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")
+
     @cached_property
     def replicas(self) -> tuple[int, int]:
         """The least and the greatest number of replicas. Raises UsageError if they are in the wrong order."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swift_core.contract import Problem, Run, UsageError
-from swift_plugin_kubernetes import autoscaling, deployment, gateway, routes
+from swift_plugin_kubernetes import autoscaling, deployment, gateway, leader_worker_set, routes
 from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Json, Workload
 from swift_plugin_kubernetes.server import ServedRun
@@ -27,7 +27,7 @@ def serving_manifests(server: ServedRun) -> list[Json]:
         UsageError: the checkpoint is not on a volume of the pods, or a volume or the range of replicas is malformed.
     """
     made = [
-        deployment.deployment(server),
+        deployment.deployment(server) if server.machines == 1 else leader_worker_set.leader_worker_set(server),
         deployment.settings_map(server),
         deployment.service(server),
         deployment.disruption_budget(server),

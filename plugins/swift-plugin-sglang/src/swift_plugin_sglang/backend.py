@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from swift_serve import keyed_launch
@@ -11,7 +12,7 @@ from swift_serve.backend_mixins import AdapterRoutes, WeightRoute
 from swift_serve.base_changes import check_plain_bases
 from swift_serve.engine_flags import arguments
 from swift_serve.head_tasks import answer_kind
-from swift_serve.roles import Command, Serving
+from swift_serve.roles import Command, EngineNode, Serving
 
 from swift_core.contract import UsageError
 from swift_plugin_sglang.options import SglangOptions
@@ -77,6 +78,12 @@ class SglangBackend(AdapterRoutes, WeightRoute):
             environment[keyed_launch.KEY_VARIABLE] = serving.api_key
             argv += ["--log-level", "warning"]  # at level info SGLang logs all its arguments, including the key
         return Command(argv=(*argv, *options.extra), env=environment)
+
+    def node_command(self, serving: Serving, node: EngineNode) -> Command:
+        """Return the command of a machine; the ranks above 0 answer no requests."""
+        whole = self.command(serving)
+        argv = (*whole.argv, "--nnodes", str(node.nodes), "--node-rank", str(node.rank), "--dist-init-addr", f"{node.address}:{node.port}")
+        return replace(whole, argv=argv, ready="" if node.rank else whole.ready)
 
     def _lora(self, adapters: Mapping[str, Path], *, at_run_time: bool) -> list[str]:
         check_plain_bases("SGLang", adapters)

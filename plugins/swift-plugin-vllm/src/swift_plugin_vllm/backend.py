@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from swift_serve.backend_mixins import AdapterRoutes, DevelopmentWeightRoutes
 from swift_serve.base_changes import check_plain_bases
 from swift_serve.engine_flags import arguments
-from swift_serve.roles import Command, Serving
+from swift_serve.roles import Command, EngineNode, Serving
 
 from swift_core.contract import UsageError
+from swift_plugin_vllm import serve_command
 from swift_plugin_vllm.heads import head_arguments
 from swift_plugin_vllm.options import VllmOptions
 
@@ -37,6 +39,7 @@ FLAGS = {
     "max_logprobs": "--max-logprobs",
     "logprobs_mode": "--logprobs-mode",
 }
+_API_SERVER = "vllm.entrypoints.openai.api_server"
 GENERATION = ("max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty")  # defaults of requests
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM's --max-lora-rank accepts
 
@@ -56,7 +59,7 @@ class VllmBackend(AdapterRoutes, DevelopmentWeightRoutes):
             UsageError: an adapter has no readable configuration, or its rank exceeds vLLM's maximum.
         """
         options = self._options
-        argv = [serving.python, "-m", "vllm.entrypoints.openai.api_server"]
+        argv = [serving.python, "-m", _API_SERVER]
         argv += ["--model", str(serving.checkpoint), "--served-model-name", serving.name]
         argv += ["--host", serving.host, "--port", str(serving.port)]
         argv += head_arguments(serving.checkpoint)
@@ -74,6 +77,16 @@ class VllmBackend(AdapterRoutes, DevelopmentWeightRoutes):
         if serving.adapters or serving.runtime_adapters:
             argv += self._lora(serving.adapters)
         return Command(argv=(*argv, *options.extra), env=self._environment(serving))
+
+    def node_command(self, serving: Serving, node: EngineNode) -> Command:
+        """Return the command of a machine: rank 0 is the API server, the others are `vllm serve --headless`."""
+        whole = self.command(serving)
+        argv = [*whole.argv, "--nnodes", str(node.nodes), "--node-rank", str(node.rank)]
+        argv += ["--master-addr", node.address, "--master-port", str(node.port)]
+        if not node.rank:
+            return replace(whole, argv=tuple(argv))
+        program, _, _, *arguments = argv
+        return Command(argv=(program, serve_command.__file__, *arguments, "--headless"), env=whole.env, ready="")
 
     def _speculative_config(self) -> dict[str, object]:
         options = self._options

@@ -51,6 +51,12 @@ class ServeOptions(ParityOptions):
         "Allow all weights to be replaced while the server runs, as online training does. Anyone with the API key can then replace them.",
     )
     startup_timeout: float = option(600.0, "Maximum start-up time of the engine, in seconds.", gt=0)
+    engine_nodes: int = option(
+        1, "Number of machines that the engine spans; run the same command on each, with its own node_rank.", ge=1, also=("nnodes",)
+    )
+    node_rank: int = option(0, "Rank of this machine, if the engine spans several; rank 0 has the API.", ge=0)
+    master_addr: str = option("", "Address of the machine of rank 0, if the engine spans several.")
+    master_port: int = option(29500, "Port on the machine of rank 0 at which the engine's machines meet.", ge=1, le=65535)
     require_signature: str = option(
         "", "Public key (PEM): serve only a checkpoint, and adapters, that its owner signed (swift sign).", affects_result=False
     )

@@ -16,7 +16,7 @@ class Command:
 
     argv: tuple[str, ...]  # program and arguments; others can read them, so they hold no secret
     env: Mapping[str, str] = field(default_factory=dict)  # variables added to the environment
-    ready: str = "/health"  # path that returns 200 once it is ready
+    ready: str = "/health"  # path that returns 200 once it is ready; '': it has no HTTP API
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,16 @@ class Serving:
     runtime_weights: bool = False
     hash: str = ""
     allow_other_base: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineNode:
+    """A machine of an engine that spans several."""
+
+    rank: int  # from 0; rank 0 has the API
+    nodes: int  # number of machines
+    address: str  # at which rank 0 is reached
+    port: int  # on rank 0, at which the machines meet
 
 
 class Backend(Protocol):
@@ -75,5 +85,18 @@ class ReloadingBackend(Backend, Protocol):
         Raises:
             UsageError: the server does not allow it, or refuses this checkpoint.
             SwiftError: the server does not respond or failed.
+        """
+        ...
+
+
+@runtime_checkable
+class SpanningBackend(Backend, Protocol):
+    """A backend whose engine can span several machines."""
+
+    def node_command(self, serving: Serving, node: EngineNode) -> Command:
+        """Return the command that starts the engine's part on a machine; with an empty `ready` if that has no API.
+
+        Raises:
+            UsageError: as `command`.
         """
         ...

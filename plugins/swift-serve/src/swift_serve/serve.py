@@ -20,6 +20,7 @@ from swift_core.runs import Report, free_port
 from swift_core.system import supervisor
 from swift_serve.acceptance import check_effect, check_key, check_tokens
 from swift_serve.client import Client, wait_ready
+from swift_serve.engine_nodes import engine_command, engine_node
 from swift_serve.head_tasks import serves_base
 from swift_serve.roles import Backend, Serving
 
@@ -56,7 +57,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         hash=run.model.hash,
         allow_other_base=bool(options["allow_other_base"]),
     )
-    command = backend.command(serving)
+    command = engine_command(backend, spec.name, serving, engine_node(options))
     log = report.folder / "log.txt"
     begin = time.monotonic()
     process = subprocess.Popen(
@@ -66,6 +67,8 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     url = f"http://{f'[{reach}]' if ':' in reach else reach}:{port}/v1"
     metrics = url.removesuffix("/v1") + "/metrics"
     try:
+        if not command.ready:
+            return _computing(process, log, report, begin)
         ready = wait_ready(
             url.removesuffix("/v1") + command.ready,
             alive=lambda: process.poll() is None and not report.stop_requested,
@@ -104,6 +107,15 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             with suppress(OSError):
                 process.stdin.close()  # the supervisor then stops the engine
         process.wait()
+
+
+def _computing(process: subprocess.Popen[bytes], log: Path, report: Report, begin: float) -> tuple[None, dict[str, Any]]:
+    """Follow the part of an engine that has no API until a stop is requested."""
+    report.note("The engine's part on this machine has started; requests go to the machine of rank 0.")
+    while not report.wait_for_stop(0.2):
+        if process.poll() is not None:
+            raise _fault(process.returncode, log)
+    return None, {"served_seconds": round(time.monotonic() - begin, 2)}
 
 
 def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
