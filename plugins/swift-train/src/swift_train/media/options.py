@@ -5,21 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
 from swift_core.contract import UsageError
 from swift_core.options import Options, option
-from swift_train.media.processor import MediaProcessor, media_processor
-from swift_train.media.sampling import sampled
-from swift_train.media.videos import Film
+
+if TYPE_CHECKING:
+    from swift_train.media.processor import MediaProcessor
+    from swift_train.media.videos import Film
 
 log = logging.getLogger(__name__)
 _EDGES, _TIMES = (64, 256), 16
 _LARGE: dict[str, tuple[int, ...]] = {"image": (512, 512), "video": (8, 1024, 1024, 2, 1)}
-_LONG = Film(18000, 480, 640, Fraction(30))  # ten minutes, to see what a processor samples
-_SHORT = Film(300, 480, 640, Fraction(30))  # ten seconds
+_LONG, _SHORT = 18000, 300  # frames of ten minutes and of ten seconds, to see what a processor samples
 
 
 class MediaOptions(Options):
@@ -61,6 +62,8 @@ def use_media_options(processor: Any, options: MediaOptions) -> None:
     videos = {name for name in ("video_max_pixels", "fps", "max_frames") if getattr(options, name) is not None}
     if not pictures and not videos:
         return
+    from swift_train.media.processor import media_processor
+
     media = media_processor(processor)
     for names, kind in ((pictures, "image"), (videos, "video")):
         if names and (media is None or kind not in media.placeholders):
@@ -109,11 +112,12 @@ def _counts_pixels(media: MediaProcessor, kind: str) -> bool:
 
 def _sample_per_second(processor: Any, fps: float) -> None:
     """Set the frames per second of a video processor."""
-    if getattr(processor, "num_frames", None) is not None and len(_sampled(processor, {"fps": fps}, _SHORT)) == 0:
+    if getattr(processor, "num_frames", None) is not None and len(_sampled(processor, {"fps": fps}, _film(_SHORT))) == 0:
         processor.num_frames = None  # both exclude each other in most processors
     processor.fps = fps
-    most = min(getattr(processor, name, None) or _SHORT.frames for name in ("max_frames", "num_frames"))
-    wanted, found = min(fps * float(_SHORT.frames / _SHORT.rate), most), len(_sampled(processor, {}, _SHORT))
+    short = _film(_SHORT)
+    most = min(getattr(processor, name, None) or short.frames for name in ("max_frames", "num_frames"))
+    wanted, found = min(fps * float(short.frames / short.rate), most), len(_sampled(processor, {}, short))
     if not wanted / 2 <= found <= wanted * 2:
         problem = f"this model's processor samples {found} frames of ten seconds, and not {fps:g} per second"
         raise UsageError(problem, code="TRAIN-180", where="media.fps", hint="Leave out fps, or set max_frames too.")
@@ -126,7 +130,7 @@ def _sample_at_most(processor: Any, frames: int) -> None:
             continue
         own = getattr(processor, "min_frames", None)
         settings = {name: frames, **({"min_frames": min(own, frames)} if own else {})}
-        if 0 < len(_sampled(processor, settings, _LONG)) <= frames:
+        if 0 < len(_sampled(processor, settings, _film(_LONG))) <= frames:
             for setting, value in settings.items():
                 setattr(processor, setting, value)
             return
@@ -134,8 +138,18 @@ def _sample_at_most(processor: Any, frames: int) -> None:
     raise UsageError(problem, code="TRAIN-181", where="media.max_frames", hint="Set either max_frames or fps.")
 
 
+@cache
+def _film(frames: int) -> Film:
+    """Return a film of so many frames, 30 per second."""
+    from swift_train.media.videos import Film
+
+    return Film(frames, 480, 640, Fraction(30))
+
+
 def _sampled(processor: Any, settings: dict[str, Any], film: Film) -> Sequence[int]:
     """Return what is sampled of a video with other settings; nothing if they are refused."""
+    from swift_train.media.sampling import sampled
+
     kept = {name: getattr(processor, name, None) for name in settings}
     try:
         for name, value in settings.items():
