@@ -160,9 +160,9 @@ def test_targets_in_yaml(text, expected):
     assert chosen_parts("sft", settings)["tuner"].options["targets"] == expected
 
 
-def test_a_choice_of_all_layers_is_none_of_several_names():
-    with pytest.raises(UsageError, check=coded("OPTION-005"), match=r"'all-linear' .*can't be combined"):
-        chosen_parts("sft", set_by("sft", "--model", "m", "--dataset", "d.jsonl", "--target_modules", "all-linear", "lm_head"))
+def test_a_choice_of_all_layers_may_stand_beside_names():
+    settings = set_by("sft", "--model", "m", "--dataset", "d.jsonl", "--target_modules", "all-linear", "lm_head")
+    assert chosen_parts("sft", settings)["tuner"].options["targets"] == ["all-linear", "lm_head"]
 
 
 @pytest.mark.parametrize(
