@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from swift_testing.codes import coded
 
 from swift_core import UsageError
 from swift_core.cli import command_for
