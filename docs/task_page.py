@@ -25,6 +25,10 @@ _COMPARED: Mapping[str, str] = {  # task → with what its tests compare it
     "simpo": "as cpo, whose loss it is",
     "kto": "plain torch: its divergence over the step and all processes",
     "rm": "plain torch; the scores of PEFT and of the merged model",
+    "embedding": "every loss and Matryoshka with sentence-transformers 6.2 at each of ten steps (lane `references`)",
+    "reranker": "pointwise (BERT) and ListNet (Llama) with sentence-transformers 6.2's CrossEncoder losses at each of ten steps (lane "
+    "`references`); all with plain torch",
+    "generative-reranker": "plain torch; the scores of sentence-transformers 6.2's CrossEncoder on the saved model (lane `references`)",
     "token-cls": "transformers' token classifiers (BERT, Llama) at each of three steps; two processes with one",
     "grpo": "every loss and its gradient with TRL 1.16's `GRPOTrainer._compute_loss` on the rollouts of a run, and with plain torch; the "
     "reward on sums rises with SmolLM2 (lane `rl`)",

@@ -15,7 +15,12 @@ from swift_formats.completeness import json_object
 _MODULES, _SETTINGS, _FOLDER = "modules.json", "config_sentence_transformers.json", "1_LogitScore"
 _TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
 _LOGIT_SCORE = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"
-_TRANSFORMER_CONFIG: Mapping[str, Any] = {"transformer_task": "text-generation"}
+_LOGITS: Mapping[str, Any] = {"method": "forward", "method_output_name": "logits"}
+_TRANSFORMER_CONFIG: Mapping[str, Any] = {  # without `message`, pairs would not be rendered by the chat template
+    "transformer_task": "text-generation",
+    "modality_config": {"text": _LOGITS, "message": {**_LOGITS, "format": "flat"}},
+    "module_output_name": "causal_logits",
+}
 
 
 @dataclass(frozen=True, slots=True)
