@@ -544,3 +544,11 @@ def test_one_long_row_does_not_squeeze_the_others():
     assert 5 <= len(spread.bins) <= 12
     assert spread.bins[-1].high is None
     assert spread.max == 1_000_000
+
+
+def test_rows_in_a_json_file_are_no_options(swift):
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    (swift.folder / "rows.json").write_text(json.dumps([row]))
+    outcome = swift("data", "convert", "rows.json", "--output", "rows.jsonl")
+    assert outcome.code == 0, outcome.err
+    assert json.loads((swift.folder / "rows.jsonl").read_text()) == row

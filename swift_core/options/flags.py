@@ -6,6 +6,7 @@ and `--name=value` are rewritten into what click understands.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ from swift_core.contract import Settings, UsageError, VerbSpec
 from swift_core.options import fields, other_tools
 from swift_core.options.settings import FALSE, TRUE, dashed, listed, read_yaml
 from swift_core.plugins import Registry, local
+
+_OPTIONS_BYTES = 1 << 20  # most bytes of a JSON file of options
 
 _COMMON = ("config", "json", "name")  # last names that say nothing, or are options of the command itself
 _FLAG = re.compile(r"--?[A-Za-z]")
@@ -159,13 +162,24 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
     return out
 
 
+def _holds_options(word: str) -> bool:
+    """Return whether a first word is a file of options: YAML, or a small JSON file with one object; others have rows."""
+    path = Path(word)
+    if path.suffix != ".json" or not path.is_file() or path.stat().st_size > _OPTIONS_BYTES:
+        return path.suffix in (".yaml", ".yml")
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except ValueError:
+        return False
+
+
 def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     """Return the settings of the YAML file given first or by --config (empty if there is none), and the other arguments.
 
     The local plugins that it names are those of this process from here on.
     """
     words = list(argv)
-    if words and words[0].endswith((".yaml", ".yml", ".json")):
+    if words and _holds_options(words[0]):
         settings, words = read_yaml(Path(words[0])), words[1:]
     elif "--config" in words:
         at = words.index("--config")
