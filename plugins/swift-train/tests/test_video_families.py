@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 import torch
-from swift_testing.media_files import write_video
-from swift_testing.vision_models import VISION, write_vision_model
+from swift_testing.audio_models import AUDIO
+from swift_testing.media_files import write_tone, write_video
+from swift_testing.vision_models import VISION, write_media_model
 from swift_train.batches import RowGroup, collate
 from swift_train.media.collate import MediaCollator
 from swift_train.media.options import MediaOptions, use_media_options
@@ -28,7 +29,8 @@ from swift_train.testing_media import media_samples
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 FILMS = {"red": ((200, 40, 40), (64, 48)), "green": ((40, 180, 60), (64, 48)), "blue": ((40, 60, 220), (48, 96))}
-NAMES = [name for name, kind in VISION.items() if kind.video]
+KINDS = {**VISION, **AUDIO}
+NAMES = [name for name, kind in KINDS.items() if kind.video]
 EITHER = {"llava_onevision"}  # a rate and a number of frames exclude each other
 ONE_KIND = {"smolvlm"}  # pictures and frames of videos are one argument of the model
 START = (
@@ -44,11 +46,15 @@ def row(name: str, *more: str) -> dict[str, Any]:
 
 
 def check_family(folder: Path, name: str) -> None:
-    model = write_vision_model(folder / "model", name)
+    model = write_media_model(folder / "model", name, KINDS[name])
     for colour, (rgb, size) in FILMS.items():
         write_video(folder / f"{colour}.mp4", [tuple(min(255, value + 3 * number) for value in rgb) for number in range(24)], size=size)
     _picture(folder / "red.png")
     rows = [*(row(colour) for colour in FILMS), row("red", *(() if name in ONE_KIND else ("red.png",)))]
+    if KINDS[name].audio:
+        write_tone(folder / "red.wav", 440)
+        rows.append({**row("red", "red.png"), "audios": ["red.wav"]})
+        rows[-1]["messages"][0]["content"] = "<video><image><audio>What colour?"
     processor = AutoProcessor.from_pretrained(model)
     sampling = {"max_frames": 6} if name in EITHER else {"fps": 2.5, "max_frames": 6}
     use_media_options(processor, MediaOptions(**sampling))
@@ -69,7 +75,7 @@ def check_loss(folder: Path, processor: Any, rows: list[dict[str, Any]]) -> None
     model: Any = AutoModelForImageTextToText.from_pretrained(folder / "model").eval()
     samples, own, task = *media_samples(processor, folder, folder / "store", *rows), SftTask(SftOptions())
     for number, data in enumerate(rows):
-        contents = [own.load(kind, str(folder / file)) for kind in ("video", "image") for file in data.get(f"{kind}s", ())]
+        contents = [own.load(kind, str(folder / file)) for kind in ("video", "image", "audio") for file in data.get(f"{kind}s", ())]
         parts = [*({"type": content.kind} for content in contents), {"type": "text", "text": "What colour?"}]
         text = processor.tokenizer.apply_chat_template([{"role": "user", "content": parts}, data["messages"][1]], tokenize=False)
         expected = own.encode(text, contents)

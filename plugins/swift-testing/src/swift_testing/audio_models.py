@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_testing.small_configs import small
-from swift_testing.vision_models import Kind, token_ids, write_media_model
+from swift_testing.vision_models import SECTIONS, Kind, token_ids, write_media_model
 
 _MELS = 16
 _QWEN2 = {
@@ -41,6 +41,43 @@ def _qwen2_audio_processor(tokenizer: Any, fields: Any) -> Any:
     return Qwen2AudioProcessor(feature_extractor=_extractor(4), tokenizer=tokenizer)  # type: ignore[no-untyped-call]
 
 
+def _omni(fields: dict[str, Any], tokenizer: Any) -> None:
+    from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni as omni
+
+    ids = {"image": "<|IMAGE|>", "video": "<|VIDEO|>", "audio": "<|AUDIO|>"}
+    token_ids(fields, tokenizer, **{f"{kind}_token_{name}": token for kind, token in ids.items() for name in ("id", "index")})
+    token_ids(fields, tokenizer, audio_start_token_id="<|audio_bos|>", audio_end_token_id="<|audio_eos|>")
+    token_ids(fields, tokenizer, vision_start_token_id="<|vision_bos|>", vision_end_token_id="<|vision_eos|>")
+    text = {**small(omni.Qwen2_5OmniTextConfig), "rope_parameters": dict(SECTIONS)}
+    sizes = {"output_dim": text["hidden_size"], "num_mel_bins": _MELS, "max_source_positions": 200, "n_window": 20, "encoder_layers": 2}
+    fields["audio_config"] = {**small(omni.Qwen2_5OmniAudioEncoderConfig), **sizes}
+    fields["vision_config"] = {**small(omni.Qwen2_5OmniVisionEncoderConfig), "out_hidden_size": text["hidden_size"]}
+    fields["text_config"] = text
+
+
+def _omni_processor(tokenizer: Any, fields: Any) -> Any:
+    from transformers import Qwen2_5OmniProcessor, Qwen2VLVideoProcessor
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    images = Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": 96 * 96})
+    return Qwen2_5OmniProcessor(  # type: ignore[no-untyped-call]
+        image_processor=images, video_processor=Qwen2VLVideoProcessor(), feature_extractor=_extractor(4), tokenizer=tokenizer
+    )
+
+
+_OMNI = {
+    **{f"{kind}_token": f"<|{kind.upper()}|>" for kind in ("image", "video", "audio")},
+    **{f"{kind}_{end}_token": f"<|{kind}_{end}|>" for kind in ("vision", "audio") for end in ("bos", "eos")},
+}
 AUDIO: Mapping[str, Kind] = {
     "qwen2_audio": Kind("", _QWEN2, _qwen2_audio, _qwen2_audio_processor, audio="<|audio_bos|><|AUDIO|><|audio_eos|>"),
+    "qwen2_5_omni_thinker": Kind(
+        "<|vision_bos|><|IMAGE|><|vision_eos|>",
+        _OMNI,
+        _omni,
+        _omni_processor,
+        ("torchvision",),
+        video="<|vision_bos|><|VIDEO|><|vision_eos|>",
+        audio="<|audio_bos|><|AUDIO|><|audio_eos|>",
+    ),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGE_TOKEN = "<image>"
-IMAGE_SIZE, PATCH_SIZE = 16, 8  # pixels; 4 patches, so 4 tokens per image
+IMAGE_SIZE, PATCH_SIZE = 16, 8  # pixels; by default 4 patches, so 4 tokens per image
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -19,7 +19,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def write_tiny_vlm(folder: Path, *, seed: int = 0) -> Path:
+def write_tiny_vlm(folder: Path, *, seed: int = 0, image_size: int = IMAGE_SIZE) -> Path:
     """Write the checkpoint (float32, hidden size 64, 2 layers per part) with its processor; the same seed gives the same bytes."""
     import torch
     from transformers import CLIPVisionConfig, GenerationConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
@@ -35,21 +35,21 @@ def write_tiny_vlm(folder: Path, *, seed: int = 0) -> Path:
     }
     small: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**small, image_size=IMAGE_SIZE, patch_size=PATCH_SIZE, projection_dim=64),
+        vision_config=CLIPVisionConfig(**small, image_size=image_size, patch_size=PATCH_SIZE, projection_dim=64),
         text_config=LlamaConfig(
             **small, vocab_size=len(tokenizer), num_key_value_heads=2, max_position_embeddings=512, initializer_range=0.1, **tokens
         ),
         image_token_index=tokenizer.get_vocab()[IMAGE_TOKEN],
-        image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
+        image_seq_length=(image_size // PATCH_SIZE) ** 2,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlavaForConditionalGeneration(config)
     model.generation_config = GenerationConfig(**tokens)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
-    square = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    square = {"height": image_size, "width": image_size}
     processor = LlavaProcessor(  # type: ignore[no-untyped-call]
-        image_processor=CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=square),
+        image_processor=CLIPImageProcessorPil(size={"shortest_edge": image_size}, crop_size=square),
         tokenizer=tokenizer,
         patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",

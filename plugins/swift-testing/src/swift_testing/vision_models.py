@@ -20,7 +20,7 @@ _TEMPLATE = (
     "{% endfor %}{% endif %}"
     "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-_SECTIONS = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+SECTIONS = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def token_ids(fields: dict[str, Any], tokenizer: Any, **names: str) -> None:
 def _qwen(fields: dict[str, Any], tokenizer: Any) -> None:
     ids = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
     token_ids(fields, tokenizer, **ids, vision_start_token_id="<|vision_start|>", vision_end_token_id="<|vision_end|>")
-    fields["text_config"]["rope_parameters"] = dict(_SECTIONS)
+    fields["text_config"]["rope_parameters"] = dict(SECTIONS)
     fields["vision_config"]["out_hidden_size"] = fields["text_config"]["hidden_size"]
 
 

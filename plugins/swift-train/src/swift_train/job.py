@@ -26,8 +26,8 @@ from swift_train.encoder_decoder import is_encoder_decoder
 from swift_train.kernels import use_kernels
 from swift_train.loop import Loop
 from swift_train.masks import pieces
-from swift_train.media.checks import check_shared_towers
 from swift_train.media.collate import media_collator
+from swift_train.media.fillers import fill_towers
 from swift_train.media.options import use_media_options
 from swift_train.media.processor import media_processor
 from swift_train.media.rows import RowMedia
@@ -87,9 +87,8 @@ def train(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         callbacks.call("on_load_begin")
         trainer = Trainer(run, task, shapes.processor, strategy, watchdog)
         report.progress("load", 0, 1)
-        trainer.build()
-        for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():
-            report.note(remark)
+        _build(trainer, report)
+        fill_towers(trainer.module, media, rows, heldout, processes=_holders(run))
         callbacks.training.model = trainer.module
         callbacks.call("on_load_end")
         watchdog.stage("checking kernels")
@@ -131,6 +130,18 @@ def train(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             raise error.with_context(hint=hint) from error.__cause__
         callbacks.call("on_train_end", out)
     return out, figures
+
+
+def _build(trainer: Trainer, report: Report) -> None:
+    """Build the model, and report the remarks of its tuner."""
+    trainer.build()
+    for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():
+        report.note(remark)
+
+
+def _holders(run: Run) -> int:
+    """Return over how many processes the weights are sharded: 1 if each has them all."""
+    return rank_and_size()[1] if registry().spec(run.part("parallel"), ParallelSpec).shards else 1
 
 
 def _written(loop: Loop, options: TrainOptions, report: Report) -> Path | None:
@@ -192,8 +203,6 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
         counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}
         write_json(report.folder / "mask_sample.json", {"row": first.origin, **counts, "pieces": shown})
-    shards = registry().spec(run.part("parallel"), ParallelSpec).shards
-    check_shared_towers(rows, heldout, shards=shards, processes=rank_and_size()[1])
     return rows, heldout
 
 

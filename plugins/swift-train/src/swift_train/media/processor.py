@@ -142,6 +142,10 @@ class MediaProcessor:
         )
         return made
 
+    def blank_tensors(self, kind: str) -> dict[str, Tensor]:
+        """Return the tensors of a blank file."""
+        return {name: value for name, value in self._samples(kind, 1).items() if name not in _TEXT}
+
     def axis(self, name: str) -> int:
         """Return the axis of a tensor along which the media of several rows are concatenated: the one that grows with a second file."""
         kind = next(kind for kind in self.placeholders if name in self._samples(kind, 1))
