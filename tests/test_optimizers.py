@@ -132,7 +132,6 @@ def test_embeddings_have_their_own_rate():
     ("options", "where"),
     [
         ({"optimizer": "paged_adamw_8bit"}, "optimizer"),
-        ({"optimizer": "adamw_bnb_8bit", "parallel": "fsdp", "processes": 2}, "optimizer"),
         ({"optimizer": "galore_adamw", "parallel": "fsdp", "processes": 2}, "optimizer"),
     ],
 )

@@ -31,7 +31,10 @@ _GROUPS = (
         "Steps and learning rate",
         r"\w*learning_rate|vit_lr|aligner_lr|epochs|max_steps|warmup|schedule|max_grad_norm|seed|optimizer|neftune",
     ),
-    ("Memory and speed", r"batch_size|gradient_|micro_tokens|max_length|compile|dtype|device|attention|quantizer|activation_offload"),
+    (
+        "Memory and speed",
+        r"batch_size|gradient_|micro_tokens|max_length|compile|dtype|device|attention|quantizer|activation_offload|kernels|fp8",
+    ),
     ("Checkpoints", r"save|logging|on_nan|report_to"),
     ("Loss", r"loss|.*_alpha|focal|label_smoothing|z_loss|router_loss|beta$|discopop|reward|.*desirable|rpo|simpo|margin"),
     ("Loss", r"matryoshka|lmbda|epsilon|delta|importance|sapo|scale_rewards|advantage|center_rewards|in_batch|false_negative|reference"),
@@ -40,9 +43,9 @@ _GROUPS = (
     ("Chat template", r"chat_template|system|template_variables"),
     ("Processes", r"processes|parallel|ddp"),
     ("Checks", r"verify|parity|require_signature"),
-    ("Server", r"host|port$|name$|url|startup_timeout|backend"),
-    ("Model", r"model|adapter|family|hub|allow_other_base|loader|tuner|experts"),
-    ("Output", r"output|overwrite|force|exporter"),
+    ("Server", r"host|port$|name$|url|startup_timeout|backend|engine_nodes|node_rank|master_"),
+    ("Model", r"model|adapter|family|hub|allow_other_base|loader|tuner|experts|new_\w*tokens|rope_scaling|freeze_"),
+    ("Output", r"output|overwrite|force|exporter|push_to"),
 )
 _BY_SECTION = {"Backend": "Server", "Task": "Loss", "Tuner": "Model", "Parallel": "Processes", "Optimizer": "Steps and learning rate"}
 _OF_PARTS = ("Quantizer", "Exporter", "Evaluator")

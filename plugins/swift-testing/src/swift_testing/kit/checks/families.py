@@ -28,7 +28,12 @@ def build(family: ModelFamily, example: Example) -> Iterator[Any]:
     import transformers
     from transformers.models.auto import modeling_auto as auto
 
-    names = {**auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, **auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES}
+    tables = (
+        auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+        auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
+    names = {kind: name for table in tables for kind, name in table.items()}
     for model_type in family.model_types:
         if model_type in transformers.CONFIG_MAPPING and model_type in names:
             for config in _configs(transformers.CONFIG_MAPPING[model_type], example.configurations):
