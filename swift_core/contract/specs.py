@@ -70,6 +70,7 @@ class Named:
     """Anything that users can name: by `name`, or by an alias in `also`; `summary` is one line without a full stop."""
 
     kind: ClassVar[str] = ""
+    noun: ClassVar[str] = ""  # the kind in a sentence, if that is another word
 
     name: str  # what users type
     summary: str  # one line, without a full stop
@@ -217,6 +218,7 @@ class ParallelSpec(Spec):
     """A parallel strategy. `trains` names a trainer that replaces the task's own (Megatron)."""
 
     kind: ClassVar[str] = "parallel"
+    noun: ClassVar[str] = "parallel strategy"
     launcher: str = "local"  # the launcher that starts its processes
     shards: bool = False  # each process holds only a part of the weights
     trains: Ref | None = None

@@ -60,7 +60,9 @@ def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: R
         add(item.path, item.path, item, "Options")
     for part, default in verb.parts.items():
         if part not in verb.fixed:
-            summary = f"{part.capitalize()} to use: {', '.join(spec.name for spec in registry.all(part)) or 'none installed'}."
+            specs = registry.all(part)
+            noun = next((spec.noun for spec in specs if spec.noun), part)
+            summary = f"{noun.capitalize()} to use: {', '.join(spec.name for spec in specs) or 'none installed'}."
             field = fields.Field(part, "string", summary, default or None, False, (), ())
             name = verb.flags.get(part, part)
             add(name, part, field, "Parts")

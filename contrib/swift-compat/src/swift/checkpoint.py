@@ -1,4 +1,4 @@
-"""What a checkpoint itself says where ms-swift's calls name it: its family, and the group size that its layers allow."""
+"""Facts of a checkpoint that ms-swift's calls name: its family, and the group size that its layers allow."""
 
 from __future__ import annotations
 

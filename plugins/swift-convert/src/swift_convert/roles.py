@@ -111,5 +111,5 @@ class CheckingExporter(Exporter, Protocol):
 
     @property
     def checked(self) -> Mapping[str, Any]:
-        """What `export` has found out; empty where it compared nothing, and the result is to be compared as any other's."""
+        """Figures that `export` has measured; empty if it compared nothing, and the result is to be compared as any other's."""
         ...

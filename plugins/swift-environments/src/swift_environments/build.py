@@ -27,7 +27,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `create` will do.
+    """Plan of `create`.
 
     Attributes:
         spec: the requirements.

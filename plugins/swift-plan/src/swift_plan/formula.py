@@ -31,7 +31,7 @@ _WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is alive between steps, in bytes of one process."""
+    """Tensors that are alive between steps, in bytes of one process."""
 
     weights: int
     adapter: int

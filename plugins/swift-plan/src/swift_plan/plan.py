@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What is too small for the run: device memory, main memory, disk."""
+        """Resources that are too small for the run: device memory, main memory, disk."""
         found = []
         if self.device.memory and self.peak > self.device.memory:
             found.append("device memory" if self.device.kind != "cpu" else "main memory")

@@ -1,4 +1,4 @@
-"""What a ledger records, as data, so that a process without torch can read it."""
+"""Records of a ledger as data, so that a process without torch can read them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is known of a run's rows: the longest, in tokens, the fraction of supervised tokens, and their number (0: unknown)."""
+    """Known facts of a run's rows: the longest, in tokens, the fraction of supervised tokens, and their number (0: unknown)."""
 
     longest: int
     supervised: float = 1.0

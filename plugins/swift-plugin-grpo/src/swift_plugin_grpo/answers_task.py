@@ -1,4 +1,4 @@
-"""What the tasks of this plugin share: prompts as rows, and logits of the sampled tokens without dropout."""
+"""Base of the tasks of this plugin: prompts as rows, and logits of the sampled tokens without dropout."""
 
 from __future__ import annotations
 

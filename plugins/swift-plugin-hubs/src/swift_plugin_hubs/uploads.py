@@ -1,4 +1,4 @@
-"""What uploads to the hubs have in common: the token, and the refusal to publish what should be private."""
+"""Common parts of uploads to the hubs: the token, and the refusal to publish what should be private."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an importer is, and the importer that a table drives."""
+"""Protocol of importers, and the importer that a table drives."""
 
 from __future__ import annotations
 

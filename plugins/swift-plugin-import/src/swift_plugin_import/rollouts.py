@@ -1,4 +1,4 @@
-"""What tasks that sample answers have in the tools built on TRL: the engine, its options, and the rewards."""
+"""Keys of tasks that sample answers in tools built on TRL: the engine, its options, and the rewards."""
 
 from __future__ import annotations
 

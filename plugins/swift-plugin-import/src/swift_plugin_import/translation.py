@@ -1,4 +1,4 @@
-"""What an import results in: settings with their origin, keys that need no effect, and keys that are not possible here."""
+"""Result of an import: settings with their origin, keys that need no effect, and keys that are not possible here."""
 
 from __future__ import annotations
 

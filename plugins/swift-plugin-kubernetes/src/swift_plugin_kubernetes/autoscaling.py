@@ -1,4 +1,4 @@
-"""What scales a server: the scrape of its metrics, and a KEDA ScaledObject or a HorizontalPodAutoscaler.
+"""Autoscaling of a server: the scrape of its metrics, and a KEDA ScaledObject or a HorizontalPodAutoscaler.
 
 The load is the number of requests in flight, running or waiting, summed over the replicas; the desired number of replicas is that load
 divided by the target of one. Requests in flight follow the load at once and do not depend on how fast an engine is, as its tokens per

@@ -20,7 +20,7 @@ _AGE = 10  # seconds: scrape interval, and KEDA's own query
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizing:
-    """What decides the number of replicas, and how fast one of them is."""
+    """Settings that decide the number of replicas, and the speed of one of them."""
 
     target: float  # requests in flight per replica to aim at
     least: int  # replicas
@@ -48,7 +48,7 @@ class Simulated:
 
     @property
     def replica_hours(self) -> float:
-        """What the replicas cost."""
+        """The cost of the replicas, in hours of one replica."""
         return sum(self.asked) / 3600
 
 

@@ -18,7 +18,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 Kind = Literal["copy", "heads", "column", "row", "vocabulary", "gated", "qkv", "experts"]
-"""How weights are converted and sharded by tensor parallelism:
+"""Conversion and sharding of weights by tensor parallelism:
 
 - `copy`: replicated on every process.
 - `heads`: replicated too, but each process uses it for its own heads only, so its gradients are partial.

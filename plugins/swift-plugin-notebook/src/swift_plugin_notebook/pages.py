@@ -1,4 +1,4 @@
-"""What a notebook shows: pages in frames, so that neither their styles nor those of the notebook change the other."""
+"""Output of a notebook: pages in frames, so that neither their styles nor those of the notebook change the other."""
 
 from __future__ import annotations
 

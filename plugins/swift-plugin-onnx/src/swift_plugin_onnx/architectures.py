@@ -20,7 +20,7 @@ KNOWN = (
 )  # fmt: skip
 
 ExportMethod = Literal["builder", "decoder", "sequence classifier", "token classifier", "embedder"]
-"""How a checkpoint is exported: by the model builder, or by torch.onnx as one of the others."""
+"""Method by which a checkpoint is exported: by the model builder, or by torch.onnx as one of the others."""
 
 _TRACED: tuple[tuple[str, ExportMethod], ...] = (
     ("ForSequenceClassification", "sequence classifier"),

@@ -1,4 +1,4 @@
-"""How PEFT trains the embeddings of new tokens: their rows alone if the method can, else whole embeddings and output layer."""
+"""Training of the embeddings of new tokens by PEFT: their rows alone if the method can, else whole embeddings and output layer."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def _pattern(text: str) -> str:
 
 
 class EventRules(Part):
-    """What an event must be, and how it is named."""
+    """The schema of events, and their names."""
 
     schema_: str | dict[str, Any] = Field(default_factory=dict, alias="schema")  # a file, or the JSON Schema itself
     id: Template = Template("")  # its identity: two events with the same are one; default: a hash of its content
@@ -74,7 +74,7 @@ class Schedule(Part):
 
 
 class Answering(Part):
-    """How a message is made: by a prompt to the model, or by a recipe."""
+    """The source of a message: a prompt to the model, or by a recipe."""
 
     system: Template = Template("")
     prompt: Template = Template("")
@@ -134,7 +134,7 @@ Rule = Annotated[LengthRule | LanguageRule | ForbiddenRule | RequiredRule | Numb
 
 
 class Delivery(Part):
-    """Where messages go: a POST each, repeated until the receiver accepts it."""
+    """The receivers of messages: a POST each, repeated until the receiver accepts it."""
 
     url: str = Field(default="", pattern=r"^(https?://\S+)?$")
     token_env: str = ""  # environment variable with the bearer token for the receiver

@@ -1,4 +1,4 @@
-"""What `swift trigger` does: read the definition, get a server if it asks a model, then serve, or answer given events and end."""
+"""Job of `swift trigger`: read the definition, get a server if it asks a model, then serve, or answer given events and end."""
 
 from __future__ import annotations
 

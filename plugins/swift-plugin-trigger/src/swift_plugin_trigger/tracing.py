@@ -1,4 +1,4 @@
-"""Where a message comes from: event, prompt, run, and the checkpoint with its own history, back to data and base."""
+"""Trace of a message: event, prompt, run, and the checkpoint with its own history, back to data and base."""
 
 from __future__ import annotations
 

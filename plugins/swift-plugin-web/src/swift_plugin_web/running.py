@@ -49,7 +49,7 @@ class Shown:
 
     @property
     def percent(self) -> int:
-        """How far it is."""
+        """The progress of the run."""
         return min(100, round(100 * self.steps / self.total)) if self.total else 0
 
     @property

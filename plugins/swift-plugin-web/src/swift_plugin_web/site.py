@@ -1,4 +1,4 @@
-"""What a page was started with: its folders, its address, and the secrets of its session."""
+"""Settings that a page was started with: its folders, its address, and the secrets of its session."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _SHOWN = 600  # characters of a row that are shown
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was read: rows, invalid ones, the first valid row as JSON, and the labels of a classifier's rows."""
+    """Contents of a data file: rows, invalid ones, the first valid row as JSON, and the labels of a classifier's rows."""
 
     rows: int
     bad: int

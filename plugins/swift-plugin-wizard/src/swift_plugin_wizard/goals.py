@@ -1,4 +1,4 @@
-"""What a user may want, and the verb that does it."""
+"""Goals of a user, and the verbs that reach them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TIMES = {"minutes": 300, "hour": 3600, "night": 8 * 3600}  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the user has answered: `time` is minutes, hour or night, `labels` the number of classes in a classifier's rows."""
+    """Answers of the user: `time` is minutes, hour or night, `labels` the number of classes in a classifier's rows."""
 
     goal: Goal
     model: str

@@ -1,4 +1,4 @@
-"""What is known of a checkpoint, from its folder, its lineage and the evaluations of it: the facts of cards and bills of materials."""
+"""Known facts of a checkpoint, from its folder, its lineage and the evaluations of it: the facts of cards and bills of materials."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Description:
 
     @property
     def bases(self) -> tuple[Made, ...]:
-        """What it was made from, the nearest first."""
+        """The checkpoints and data that it was made from, the nearest first."""
         return self.lineage[1:]
 
     @cached_property

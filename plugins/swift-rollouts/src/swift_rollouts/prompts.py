@@ -83,7 +83,7 @@ def _text_only(messages: Sequence[Mapping[str, Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """What rewards and schedulers are told of a prompt: its messages, and the row's other fields."""
+    """Fields of a prompt for rewards and schedulers: its messages, and the row's other fields."""
 
     messages: Sequence[Mapping[str, Any]]  # the conversation up to the answer
     fields: Mapping[str, Any]  # other fields of its row

@@ -1,4 +1,4 @@
-"""What the process that writes needs to sample and score the answers of a run."""
+"""Everything that the writing process needs to sample and score the answers of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint answers: text, or by its head vectors, classes or scores."""
+"""Kind of a checkpoint's answers: text, or by its head vectors, classes or scores."""
 
 from __future__ import annotations
 

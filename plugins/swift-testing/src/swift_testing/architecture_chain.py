@@ -35,7 +35,7 @@ class ChainError(Exception):
 
 @dataclass(slots=True)
 class Outcome:
-    """What was found of a model type.
+    """Findings on a model type.
 
     Attributes:
         kind, model_type: of the class.

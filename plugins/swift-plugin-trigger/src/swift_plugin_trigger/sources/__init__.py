@@ -1,3 +1,3 @@
-"""Where events come from: HTTP, files in a folder, a schedule."""
+"""Sources of events: HTTP, files in a folder, a schedule."""
 
 from __future__ import annotations

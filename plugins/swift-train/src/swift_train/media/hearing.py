@@ -1,4 +1,4 @@
-"""How a model's processor takes audio: its rate, and how much of a recording reaches the model.
+"""Audio input of a model's processor: its rate, and how much of a recording reaches the model.
 
 Whisper's feature extractor takes 30 seconds and drops the rest without a word. Whether it does is asked of the extractor itself, on noise.
 """

@@ -24,7 +24,7 @@ _LONG, _SHORT = 18000, 300  # frames of ten minutes and of ten seconds, to see w
 
 
 class MediaOptions(Options):
-    """How pictures are resized, and videos sampled and resized."""
+    """Resizing of pictures, sampling and resizing of videos."""
 
     max_pixels: int | None = option(
         None, "Most pixels of a picture; a larger one is made smaller. Default: the processor's own.", ge=1, also=("image_max_pixels",)

@@ -1,4 +1,4 @@
-"""What the encoder of a task is told about media: where relative paths start, and the processor of a multimodal model."""
+"""Media settings of a task's encoder: the folder of relative paths, and the processor of a multimodal model."""
 
 from __future__ import annotations
 

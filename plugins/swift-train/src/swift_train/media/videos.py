@@ -26,7 +26,7 @@ _SHORTER = 0.95  # of its said duration a video may be, less a second
 
 
 class Film(NamedTuple):
-    """What is known of a video without decoding it.
+    """Facts of a video that need no decoding.
 
     Attributes:
         frames: their number.
