@@ -79,15 +79,12 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class FlagFor:
-    """A flag of another tool that chooses an implementation and sets one of its options: `--deepspeed FILE.json`.
-
-    It applies to values that end in `suffix`. One that `yields` chooses nothing if the command line names an implementation.
-    """
+    """A flag of another tool that chooses an implementation and sets one of its options: `--deepspeed FILE.json`."""
 
     flag: str  # its name, without dashes
     option: str  # the option that gets its value
-    suffix: str = ""
-    yields: bool = False
+    suffix: str = ""  # it applies to values that end in this
+    yields: bool = False  # it chooses nothing if the command line names an implementation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
