@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PARTS = {"image": ("image_processor",), "video": ("video_processor",), "audio": ("audio_processor", "feature_extractor")}
 _TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets")
+_BLANK = {"image": (64, 64), "video": (8, 64, 64, 2, 1)}  # of a small blank file
 _TYPES = ("token_type_ids", "mm_token_type_ids")  # which tokens are whose, for the attention mask or the positions
 _EXTENTS = 4096  # extents of files whose expansions are kept
 
@@ -103,8 +104,7 @@ class MediaProcessor:
         Raises:
             UsageError: the processor gives their tensors under one name, so that one kind would be lost.
         """
-        names = [name for kind in set(kinds) for name in self._samples(kind, 1) if name not in _TEXT]
-        if len(names) > len(set(names)):
+        if self._loses(tuple(sorted(set(kinds)))):
             problem = f"this model's processor takes {' or '.join(sorted(set(kinds)))} in a row, not both"
             raise UsageError(problem, code="TRAIN-194", hint="Remove such rows.")
 
@@ -136,11 +136,18 @@ class MediaProcessor:
 
     @lru_cache(8)  # noqa: B019 (one processor a run)
     def _samples(self, kind: str, count: int) -> Mapping[str, Any]:
-        extents = {"image": (64, 64), "video": (8, 64, 64, 2, 1), "audio": (self._hearing.rate,)}
-        made: Mapping[str, Any] = self._call(
-            self.placeholders[kind] * count, [self._blank(kind, extents[kind])] * count, return_tensors="pt"
-        )
+        made: Mapping[str, Any] = self._call(self.placeholders[kind] * count, [self._small(kind)] * count, return_tensors="pt")
         return made
+
+    @lru_cache(8)  # noqa: B019 (one processor a run)
+    def _loses(self, kinds: tuple[str, ...]) -> bool:
+        """Return whether a tensor that several kinds share has fewer elements for all of them than they have alone."""
+        alone = [self.blank_tensors(kind) for kind in kinds]
+        shared = {name for number, made in enumerate(alone) for name in made if any(name in other for other in alone[:number])}
+        if not shared:
+            return False
+        together = self.tensors([self._small(kind) for kind in kinds])
+        return any(together[name].numel() < sum(made[name].numel() for made in alone if name in made) for name in shared)
 
     def blank_tensors(self, kind: str) -> dict[str, Tensor]:
         """Return the tensors of a blank file."""
@@ -156,6 +163,10 @@ class MediaProcessor:
         """Return what the processor puts in the place of a placeholder of a file of an extent."""
         made = self._call(self.placeholders[kind], [self._blank(kind, extent)], return_text_replacement_offsets=True, return_tensors="pt")
         return str(made["text_replacement_offsets"][0][0]["replacement"])
+
+    def _small(self, kind: str) -> Content:
+        """Return a blank file whose tensors are small."""
+        return self._blank(kind, (self._hearing.rate,) if kind == "audio" else _BLANK[kind])
 
     def _blank(self, kind: str, extent: tuple[int, ...]) -> Content:
         """Return a black picture or video, or silence, of an extent."""
