@@ -45,7 +45,9 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
     click.echo(f"report: {result.folder / 'report.html'}")
     if result.output:
         output = shlex.quote(str(result.output))
-        click.echo(f"next:\n  swift infer {output}\n  swift serve {output}\n  swift sft --help")
+        click.echo(
+            f"output: {output}" if result.output.is_file() else f"next:\n  swift infer {output}\n  swift serve {output}\n  swift sft --help"
+        )
 
 
 def _step(screen: Screen, step: Step, state: str) -> None:
