@@ -25,7 +25,11 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swift_train.testing import Recorder
+    from transformers import TrainerCallback
 
 ROWS_A_STEP = 4
 LORA = {"rank": 8, "alpha": 32, "dropout": 0.0}
@@ -59,11 +63,9 @@ class Clock:
         self._last = (time.process_time(), time.perf_counter())
 
 
-def ours(model: Path, rows: Path, steps: int) -> Clock:
-    from swift_train.job import train
-    from swift_train.testing import Recorder, training_run
-
-    clock = Clock()
+def recorder(clock: Clock, folder: Path) -> Recorder:
+    """Return a report of our training that times its steps."""
+    from swift_train.testing import Recorder
 
     class Timed(Recorder):
         def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
@@ -74,6 +76,32 @@ def ours(model: Path, rows: Path, steps: int) -> Clock:
             clock.tick()
             clock.losses.append(values["loss"])
 
+    return Timed(folder)
+
+
+def trl_callback(clock: Clock) -> TrainerCallback:
+    """Return a callback of TRL's trainers that times their steps."""
+    from transformers import TrainerCallback
+
+    class Timed(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock.start()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock.tick()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "loss" in logs:
+                clock.losses.append(float(logs["loss"]))
+
+    return Timed()
+
+
+def ours(model: Path, rows: Path, steps: int) -> Clock:
+    from swift_train.job import train
+    from swift_train.testing import training_run
+
+    clock = Clock()
     run = training_run(
         model,
         rows,
@@ -88,7 +116,7 @@ def ours(model: Path, rows: Path, steps: int) -> Clock:
         max_steps=steps,
     )
     with tempfile.TemporaryDirectory() as folder:
-        train(run, Timed(Path(folder)))
+        train(run, recorder(clock, Path(folder)))
     return clock
 
 
@@ -96,22 +124,10 @@ def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
     import torch
     from datasets import load_dataset
     from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
     clock = Clock()
-
-    class Timed(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            clock.start()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            clock.tick()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if "loss" in logs:
-                clock.losses.append(float(logs["loss"]))
-
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = TEMPLATE
     with tempfile.TemporaryDirectory() as folder:
@@ -145,7 +161,7 @@ def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
             peft_config=LoraConfig(
                 r=LORA["rank"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"], target_modules="all-linear", task_type="CAUSAL_LM"
             ),
-            callbacks=[Timed()],
+            callbacks=[trl_callback(clock)],
         )
         trainer.train()
     return clock

@@ -26,7 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sft_step import TEMPLATE, Clock
+from sft_step import TEMPLATE, Clock, recorder, trl_callback
 
 ROWS_A_STEP, SIZE = 8, 112
 PARTS: dict[str, dict[str, Any]] = {
@@ -79,45 +79,23 @@ def prepared(folder: Path, steps: int) -> tuple[Path, Path, int, int]:
 
 def ours(model: Path, rows: Path, steps: int) -> Clock:
     from swift_train.job import train
-    from swift_train.testing import Recorder, training_run
+    from swift_train.testing import training_run
 
     clock = Clock()
-
-    class Timed(Recorder):
-        def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
-            if what == "load" and done == 1:
-                clock.start()
-
-        def metric(self, step: int, **values: Any) -> None:
-            clock.tick()
-            clock.losses.append(values["loss"])
-
     settings: dict[str, Any] = {"learning_rate": 1e-4, "schedule": "constant", "max_grad_norm": 1.0}
     how = {"batch_size": ROWS_A_STEP, "shuffle": False, "mask": {"end": "separator"}, "max_steps": steps}
     with tempfile.TemporaryDirectory() as folder:
-        train(training_run(model, rows, tuner="full", **settings, **how), Timed(Path(folder)))
+        train(training_run(model, rows, tuner="full", **settings, **how), recorder(clock, Path(folder)))
     return clock
 
 
 def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
+    from transformers import AutoModelForImageTextToText, AutoProcessor
     from trl import SFTConfig, SFTTrainer
 
     clock = Clock()
-
-    class Timed(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            clock.start()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            clock.tick()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if "loss" in logs:
-                clock.losses.append(float(logs["loss"]))
-
     processor: Any = AutoProcessor.from_pretrained(model)
     template = _CONTENT + TEMPLATE.replace("message['content']", "said(message['content'])")
     processor.chat_template = processor.tokenizer.chat_template = template
@@ -142,7 +120,7 @@ def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
             ]
         ).cast_column("images", Sequence(Image()))
         loaded: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
-        SFTTrainer(model=loaded, args=arguments, train_dataset=table, processing_class=processor, callbacks=[Timed()]).train()
+        SFTTrainer(model=loaded, args=arguments, train_dataset=table, processing_class=processor, callbacks=[trl_callback(clock)]).train()
     return clock
 
 

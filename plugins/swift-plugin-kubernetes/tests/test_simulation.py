@@ -15,7 +15,7 @@ from swift_plugin_kubernetes.sizing import chosen
 from swift_core.cli import invoke
 from swift_core.contract import UsageError
 
-SIZING = Sizing(target=8, least=1, most=8, delay=300, cold_start=60, capacity=10, seconds=5)
+SIZING = Sizing(target=8, min_replicas=1, max_replicas=8, delay=300, cold_start=60, capacity=10, seconds=5)
 
 
 def test_a_steady_load_gets_the_replicas_that_it_needs():
@@ -41,8 +41,8 @@ def test_replicas_at_most_double_or_grow_by_four_and_stay_in_their_range():
     steps = [after - before for before, after in zip(course.asked, course.asked[1:], strict=False) if after > before]
     assert steps[0] == 4
     assert max(course.asked) == 8
-    assert min(simulate([0.0] * 3600, replace(SIZING, least=2)).asked) == 2
-    assert simulate([0.0] * 3600, replace(SIZING, least=0)).asked[-1] == 0
+    assert min(simulate([0.0] * 3600, replace(SIZING, min_replicas=2)).asked) == 2
+    assert simulate([0.0] * 3600, replace(SIZING, min_replicas=0)).asked[-1] == 0
 
 
 def bursts(folder: Path, period: int) -> Path:
@@ -56,7 +56,7 @@ def bursts(folder: Path, period: int) -> Path:
 def test_a_load_that_makes_replicas_flap_gets_a_longer_delay(tmp_path):
     path = bursts(tmp_path, 420)
     assert simulate(read_load(path), SIZING).flaps > 2, "else this test shows nothing"
-    sizing, course = chosen(path, SIZING, longest_wait=60, fixed_target=True)
+    sizing, course = chosen(path, SIZING, max_wait=60, fixed_target=True)
     assert sizing.delay > 300
     assert sizing.target == 8
     assert course.flaps == 0
@@ -66,9 +66,9 @@ def test_a_lower_target_is_chosen_where_requests_would_wait(tmp_path):
     path = tmp_path / "load.csv"
     ramp = [f"{second},{1 + 0.01 * second}" for second in range(0, 1200, 10)]
     path.write_text("seconds,rate\n" + "\n".join(ramp) + "\n1800,12\n")
-    first = replace(SIZING, most=40)
+    first = replace(SIZING, max_replicas=40)
     waits = simulate(read_load(path), first).longest_wait
-    sizing, course = chosen(path, first, longest_wait=waits / 2, fixed_target=False)
+    sizing, course = chosen(path, first, max_wait=waits / 2, fixed_target=False)
     assert sizing.target < 8
     assert course.longest_wait <= waits / 2
 

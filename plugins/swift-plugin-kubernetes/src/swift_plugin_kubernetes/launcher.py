@@ -85,7 +85,7 @@ class KubernetesLauncher:
         """Write what was simulated, and say it."""
         sizing, course = simulated
         write_autoscaling(folder, sizing, course, Path(self.options.load))
-        poor = course.longest_wait > self.options.longest_wait or course.flaps
+        poor = course.longest_wait > self.options.max_wait or course.flaps
         text = (
             f"Simulated on {self.options.load}: {sizing.target:g} requests in flight per replica, replicas removed after {sizing.delay} s; "
             f"maximum {max(course.asked)} replicas, {course.replica_hours:.1f} replica-hours; longest wait {course.longest_wait:.1f} s; "

@@ -13,8 +13,17 @@ from swift_report.parts import columns, joined
 from swift_core.system import format_value
 from swift_plugin_kubernetes.sizing import AUTOSCALING
 
-_UNITS = {"delay": "scale-down delay, s", "cold_start": "cold start, s", "seconds": "seconds per request", "most": "maximum replicas"}
-_UNITS |= {"target": "requests in flight per replica", "least": "minimum replicas", "capacity": "requests computed at once per replica"}
+_UNITS = {
+    "delay": "scale-down delay, s",
+    "cold_start": "cold start, s",
+    "seconds": "seconds per request",
+    "max_replicas": "maximum replicas",
+}
+_UNITS |= {
+    "target": "requests in flight per replica",
+    "min_replicas": "minimum replicas",
+    "capacity": "requests computed at once per replica",
+}
 
 
 def content(runs: Sequence[ReportedRun]) -> Markup:

@@ -95,7 +95,7 @@ class ServedRun:
         options = self.options
         if not options.load or not self.scaled:
             return None
-        return chosen(Path(options.load), self._first, longest_wait=options.longest_wait, fixed_target=bool(options.target))
+        return chosen(Path(options.load), self._first, max_wait=options.max_wait, fixed_target=bool(options.target))
 
     @property
     def _first(self) -> Sizing:
@@ -104,8 +104,8 @@ class ServedRun:
         batch = next((int(backend[name]) for name in _BATCH if backend.get(name)), 10)
         return Sizing(
             target=self.options.target or max(1.0, math.floor(batch * 0.8)),
-            least=least,
-            most=most,
+            min_replicas=least,
+            max_replicas=most,
             delay=math.ceil(max(300.0, 2 * self.cold_start)),
             cold_start=self.cold_start,
             capacity=batch,

@@ -23,7 +23,7 @@ class ServingOptions(Options):
         "", "Recorded load on which the autoscaler is simulated: CSV (seconds, rate), or Prometheus' answer to query_range, as JSON."
     )
     request_seconds: float = option(10.0, "Mean duration of a request in seconds, for the simulation.", gt=0)
-    longest_wait: float = option(30.0, "Maximum wait of a request in the simulation, in seconds.", gt=0)
+    max_wait: float = option(30.0, "Maximum wait of a request in the simulation, in seconds.", gt=0)
     route: Literal["none", "httproute", "inferencepool"] = option(
         "none",
         "Route from outside: httproute (a Gateway's, to the Service) or inferencepool (Gateway API inference extension: an endpoint picker "

@@ -23,8 +23,8 @@ class Sizing:
     """Settings that decide the number of replicas, and the speed of one of them."""
 
     target: float  # requests in flight per replica to aim at
-    least: int  # replicas
-    most: int  # replicas
+    min_replicas: int
+    max_replicas: int
     delay: int  # seconds of lower load before replicas are removed
     cold_start: float  # seconds until a new replica serves
     capacity: int  # requests that a replica computes at once
@@ -54,17 +54,17 @@ class Simulated:
 
 def simulate(rates: Sequence[float], sizing: Sizing) -> Simulated:
     """Return what happens under a load, given as requests per second in each second. Zero replicas are woken as one is asked for."""
-    asked = max(1, sizing.least)
+    asked = max(1, sizing.min_replicas)
     starting: list[float] = []  # times at which further replicas are ready
     wanted: list[tuple[int, int]] = []  # (time, replicas) of earlier decisions within the scale-down delay
-    load, seen = 0.0, [0.0] * _AGE
+    load = 0.0
     course = Simulated([], [], [], [], 0)
     flaps, removed_at = 0, -math.inf
     for now, rate in enumerate(rates):
         if now % _SYNC == 0:
             before = asked
             wanted = [(time, count) for time, count in wanted if now - time < sizing.delay]
-            asked, want = _decide(seen[0], asked, wanted, sizing)
+            asked, want = _decide(course.in_flight[now - _AGE] if now >= _AGE else 0.0, asked, wanted, sizing)
             wanted.append((now, want))
             if asked > before:
                 flaps += now - removed_at < sizing.delay
@@ -81,7 +81,6 @@ def simulate(rates: Sequence[float], sizing: Sizing) -> Simulated:
         course.asked.append(asked)
         course.ready.append(ready)
         course.waits.append(waiting / speed if speed else (sizing.cold_start if waiting else 0.0))
-        seen = [*seen[1:], load]
     return Simulated(course.in_flight, course.asked, course.ready, course.waits, flaps)
 
 
@@ -90,7 +89,7 @@ def _decide(load: float, asked: int, wanted: Sequence[tuple[int, int]], sizing: 
     want = asked
     if asked == 0 or abs(load / (sizing.target * asked) - 1) > _TOLERANCE:
         want = math.ceil(load / sizing.target)
-    want = min(max(want, sizing.least), sizing.most)
+    want = min(max(want, sizing.min_replicas), sizing.max_replicas)
     if want > asked:
         return min(want, max(2 * asked, asked + _ADDED)), want
     return min(asked, max([want, *(count for _, count in wanted)])), want

@@ -19,7 +19,7 @@ _LONGEST_DELAY = 3600  # seconds
 
 
 @lru_cache(maxsize=8)
-def chosen(path: Path, first: Sizing, *, longest_wait: float, fixed_target: bool) -> tuple[Sizing, Simulated]:
+def chosen(path: Path, first: Sizing, *, max_wait: float, fixed_target: bool) -> tuple[Sizing, Simulated]:
     """Return the sizing of the fewest replica-hours in which no request waits longer than allowed, and no replica flaps, under a load.
 
     If there is none, that of the shortest wait. Targets are tried from 80 % of a replica's batch down, delays from that of `first` up.
@@ -27,7 +27,7 @@ def chosen(path: Path, first: Sizing, *, longest_wait: float, fixed_target: bool
     Args:
         path: the recorded load.
         first: the sizing to begin with; its target counts if `fixed_target`.
-        longest_wait: seconds that a request may wait.
+        max_wait: seconds that a request may wait.
         fixed_target: whether the user gave the target.
 
     Raises:
@@ -38,9 +38,9 @@ def chosen(path: Path, first: Sizing, *, longest_wait: float, fixed_target: bool
     for sizing in _candidates(first, fixed_target=fixed_target):
         found = simulate(rates, sizing)
         tried.append((sizing, found))
-        if found.longest_wait <= longest_wait and not found.flaps:
+        if found.longest_wait <= max_wait and not found.flaps:
             break
-    return min(tried, key=lambda one: (one[1].longest_wait > longest_wait, one[1].flaps, one[1].longest_wait, one[1].replica_hours))
+    return min(tried, key=lambda one: (one[1].longest_wait > max_wait, one[1].flaps, one[1].longest_wait, one[1].replica_hours))
 
 
 def _candidates(first: Sizing, *, fixed_target: bool) -> Iterator[Sizing]:

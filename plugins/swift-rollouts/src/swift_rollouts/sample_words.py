@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from swift_train.flag_words import take_flags
+
 from swift_core.cli import note
 from swift_core.contract import UsageError
 
@@ -17,7 +19,7 @@ def rewrite(words: Sequence[str]) -> tuple[str, list[str]]:
     Raises:
         UsageError: the client has no URL.
     """
-    rest, found = _taken(words)
+    rest, found = take_flags(words, _NAMES)
     if found.get("sampler_engine") != ["client"]:
         return "", list(words)
     try:
@@ -30,19 +32,3 @@ def rewrite(words: Sequence[str]) -> tuple[str, list[str]]:
     own = ["--url", url, *(["--name", *found["model"]] if found.get("model") else [])]
     note(f"--sampler_engine client is {' '.join(own)} here")
     return "", [*rest, *own]
-
-
-def _taken(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    rest: list[str] = []
-    found: dict[str, list[str]] = {}
-    into = rest
-    for word in words:
-        if word.startswith("--"):
-            name, equals, value = word.removeprefix("--").partition("=")
-            name = name.replace("-", "_")
-            into = found.setdefault(name, []) if name in _NAMES else rest
-            if into is not rest:
-                into += [value] if equals else []
-                continue
-        into.append(word)
-    return rest, found

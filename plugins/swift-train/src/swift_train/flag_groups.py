@@ -11,6 +11,7 @@ from swift_core.cli import note
 from swift_core.contract import UsageError
 from swift_core.options import FALSE
 from swift_train import fsdp_json, tokenised_rows
+from swift_train.flag_words import take_flags
 
 _EVALUATION = ("eval_use_evalscope", "eval_dataset", "eval_dataset_args", "eval_limit", "eval_generation_config")
 
@@ -21,7 +22,7 @@ def combine(words: Sequence[str]) -> list[str]:
     Raises:
         UsageError: the evaluation has no tasks, or a value is no JSON.
     """
-    rest, found = _taken(_context(words), (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp"))
+    rest, found = take_flags(_context(words), (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp"))
     if sharding := found.pop("fsdp", None):
         own = fsdp_json.words_of(" ".join(sharding))
         rest += own or ["--fsdp", *sharding]
@@ -52,29 +53,12 @@ def combine(words: Sequence[str]) -> list[str]:
 
 def _context(words: Sequence[str]) -> list[str]:
     """Return the words without `--deepspeed` where rows are cut into parts: the mesh that does it shards weights as ZeRO-3 does."""
-    rest, found = _taken(words, ("sequence_parallel_size", "deepspeed"))
+    rest, found = take_flags(words, ("sequence_parallel_size", "deepspeed"))
     size = (found.get("sequence_parallel_size") or ["1"])[-1]
     if size == "1" or not found.get("deepspeed"):
         return list(words)
     note(f"--deepspeed {found['deepspeed'][-1]} has no effect: --sequence_parallel_size {size} is a mesh, which shards the weights too")
     return [*rest, "--sequence_parallel_size", size]
-
-
-def _taken(words: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the words without these flags, and the values of each that is there."""
-    rest: list[str] = []
-    found: dict[str, list[str]] = {}
-    into = rest
-    for word in words:
-        if word.startswith("--"):
-            name, equals, value = word.removeprefix("--").partition("=")
-            name = name.replace("-", "_")
-            into = found.setdefault(name, []) if name in names else rest
-            if into is not rest:
-                into += [value] if equals else []
-                continue
-        into.append(word)
-    return rest, found
 
 
 def _object(text: str, flag: str) -> dict[str, Any]:

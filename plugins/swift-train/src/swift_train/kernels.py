@@ -62,13 +62,18 @@ def use_kernels(
     Raises:
         UsageError: a set that was asked for by name does not suit, or changes the losses.
     """
+    if asked == "auto" and not _accelerated(strategy):
+        return UsedKernels()
     names = list(_candidates(asked))
-    if not names or (asked == "auto" and not _accelerated(strategy)):
+    if not names:
         return UsedKernels()
     used = UsedKernels()
     with RowProbe(strategy, task, ()) as probe:
         row = [list(tokens[:_TOKENS])]
-        before = probe.run(row)
+        try:
+            before = probe.run(row)
+        except ProbeFailed as error:
+            names, used = [], UsedKernels(reason=str(error))
         for name in names:
             used = _tried(name, probe, strategy, row, before)
             if used.name:

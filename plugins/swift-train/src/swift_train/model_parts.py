@@ -78,7 +78,7 @@ def parts_of(model: Any, family: ModelFamily) -> Parts:
     paths = {id(module): path for path, module in model.named_modules()}
 
     def asked(get: str, **which: str) -> str:
-        with suppress(AttributeError, NotImplementedError, ValueError, TypeError):
+        with suppress(AttributeError, NotImplementedError, ValueError, TypeError):  # the model has no such part, each in its own way
             return str(paths.get(id(getattr(model, get)(**which)), ""))
         return ""
 
