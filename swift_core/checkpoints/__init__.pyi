@@ -3,4 +3,10 @@ from swift_core.checkpoints.family import UNKNOWN as UNKNOWN, family_of as famil
 from swift_core.checkpoints.fetch import Fetcher as Fetcher
 from swift_core.checkpoints.files import MANIFEST as MANIFEST, hash_files as hash_files
 from swift_core.checkpoints.lineage import base_mismatch as base_mismatch, check_base as check_base
-from swift_core.checkpoints.manifest import Manifest as Manifest, write_manifest as write_manifest
+from swift_core.checkpoints.manifest import (
+    Golden as Golden,
+    MakerRecord as MakerRecord,
+    Manifest as Manifest,
+    TemplateFacts as TemplateFacts,
+    write_manifest as write_manifest,
+)

@@ -6,16 +6,47 @@ The manifest says where the checkpoint came from and how to use it; everything e
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from swift_core.checkpoints.files import MANIFEST, hash_files
 from swift_core.contract import UsageError
 from swift_core.system import paths
 
 SCHEMA = 1
+
+
+class MakerRecord(TypedDict, total=False):
+    """The tuner, quantizer or loader that a checkpoint was made with; empty if there was none."""
+
+    name: str
+    plugin: str  # entry-point name of the plugin that offers it
+    options: Mapping[str, Any]  # validated, as JSON
+    format: str  # of quantized weights
+    bits: int | None  # of quantized weights, if they have one width
+    merged: Sequence[Mapping[str, Any]]  # the adapters merged into the weights: reference, hash, effect
+
+
+class TemplateFacts(TypedDict, total=False):
+    """Facts about a chat template; empty if there is none."""
+
+    hash: str  # its SHA-256
+    stop: Sequence[str]  # the tokens that end an answer
+    default_system: str  # the system prompt that it adds to a conversation without one; absent if it adds none
+    dated: bool  # it renders the current date
+    date: str  # the day (ISO 8601) of the golden conversations
+
+
+class Golden(TypedDict, total=False):
+    """A conversation, and the token ids that every server of the checkpoint must render it to."""
+
+    name: str
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]]  # absent without tools
+    ids: Sequence[int]
+    varies: Sequence[int]  # half-open range of tokens that differ on other days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +61,11 @@ class Manifest:
     family: str = ""  # name of the model family
     dtype: str = ""  # dtype of the weights
     head: str = ""  # the output layer if it does not predict the next token, as in `TaskSpec.head`
-    tuner: Mapping[str, Any] = field(default_factory=dict)  # name and options of the tuner
-    quantizer: Mapping[str, Any] = field(default_factory=dict)  # name and options of the quantizer
-    loader: Mapping[str, Any] = field(default_factory=dict)  # name and options of what loaded the model that this was made of
-    template: Mapping[str, Any] = field(default_factory=dict)  # chat template's hash, stop tokens, default system prompt
-    golden: tuple[Mapping[str, Any], ...] = ()  # conversations {name, messages, tools} with the token `ids` they must render to
+    tuner: MakerRecord = field(default_factory=MakerRecord)
+    quantizer: MakerRecord = field(default_factory=MakerRecord)
+    loader: MakerRecord = field(default_factory=MakerRecord)  # what loaded the model that this was made of
+    template: TemplateFacts = field(default_factory=TemplateFacts)
+    golden: tuple[Golden, ...] = ()
     generation: Mapping[str, Any] = field(default_factory=dict)  # generation config: eos ids, temperature, …
     figures: Mapping[str, Any] = field(default_factory=dict)  # figures of the run that made it
     versions: Mapping[str, str] = field(default_factory=dict)  # distribution -> version
@@ -62,7 +93,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise UsageError(
             f"not JSON: {error}", code="CKPT-013", where=str(path), hint="Restore the file, or delete it to use the folder as it is."
         ) from error
-    mappings = [item.name for item in fields(Manifest) if item.default_factory is dict]
+    mappings = [item.name for item in fields(Manifest) if callable(item.default_factory)]
     schema = data.get("schema", 0) if isinstance(data, dict) else None
     if not isinstance(schema, int) or not all(isinstance(data.get(name, {}), dict) for name in mappings):
         hint = "Restore the file, or delete it to use the folder as it is."

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints import Checkpoint, Manifest
+from swift_core.checkpoints import Checkpoint, MakerRecord, Manifest
 from swift_core.contract import Choice, Run, Source, UsageError
 from swift_core.plugins import Registry, local
 from swift_core.system import read_run
@@ -30,7 +30,8 @@ def maker_of(known: Registry, kind: str, manifest: Manifest | None, default: str
     Raises:
         UsageError: the plugin is not installed or loaded; if it was a local file, the message names that file.
     """
-    record: Mapping[str, Any] = getattr(manifest, kind, {})
+    made = manifest or Manifest()
+    record: MakerRecord = {"tuner": made.tuner, "quantizer": made.quantizer, "loader": made.loader}[kind]
     name = str(record.get("name", default))
     origin = str(record.get("plugin", "")) or known.owner(kind, name)
     try:

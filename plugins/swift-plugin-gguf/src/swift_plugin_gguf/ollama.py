@@ -86,7 +86,7 @@ def turn_template(checkpoint: Path, tokens: Tokens) -> tuple[TurnTemplate | None
 
     tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
     manifest = Checkpoint.at(checkpoint).manifest
-    facts = dict(manifest.template) if manifest and manifest.template else template_facts(tokenizer)
+    facts = manifest.template if manifest and manifest.template else template_facts(tokenizer)
     if facts.get("dated"):
         return None, ""
     default = facts.get("default_system")

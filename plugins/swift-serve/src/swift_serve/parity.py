@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from swift_core.checkpoints import Golden
 from swift_core.contract import Server, SwiftError
 from swift_serve.client import Client, Failed, Refused
 
@@ -25,7 +26,6 @@ TOP = 5  # number of top log-probabilities to compare
 MOST_OF_A_DATE = 16  # maximum difference in tokens between two dates
 BEFORE, AFTER = 4, 8  # tokens to show around the first difference
 
-Golden = Mapping[str, Any]
 Result = Literal["same", "different", "unchecked"]
 
 

@@ -27,7 +27,7 @@ from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
 from swift_train.devices import pick_device
 from swift_train.heads import head_of_run
-from swift_train.loader_record import loader_record_of
+from swift_train.maker_record import maker_record
 from swift_train.merge_verification import check_divergence, check_logits, encode_prompts, max_difference, prompt_logits
 from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model
@@ -185,7 +185,7 @@ def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], p
         head=head_of_run(run),
         tuner={**(last.tuner if last else {"name": "lora"}), "merged": merged},
         quantizer={},
-        loader=loader_record_of(run.parts.get("loader")),
+        loader=maker_record(run.parts.get("loader")),
         template=(last.template if last else {}) or template_facts(processor),
         golden=(last.golden if last else ()) or (base.golden if base else ()) or golden(processor, run.date),
         generation=generation,

@@ -28,7 +28,7 @@ from swift_core.system import atomic_folder, check_free, output_path
 from swift_train.build import base_of, load_base, load_with
 from swift_train.calibration import calibration_rows, write_rows
 from swift_train.devices import pick_device, pick_dtype
-from swift_train.loader_record import loader_record_of
+from swift_train.maker_record import maker_record
 from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
@@ -185,7 +185,7 @@ def _manifest(run: Run, shapes: Loaded, figures: dict[str, Any]) -> Manifest:
         family=family_of(source).name,
         dtype=before.dtype or stored_dtype(Path(source.path)),
         quantizer={"name": choice.name, "format": _spec(run).format, "bits": _bits(run), "options": dict(choice.options)},
-        loader=loader_record_of(run.parts.get("loader")),
+        loader=maker_record(run.parts.get("loader")),
         template=before.template or template_facts(shapes.processor),
         golden=before.golden or golden(shapes.processor),
         generation=before.generation or generation_facts(shapes.model, shapes.processor),

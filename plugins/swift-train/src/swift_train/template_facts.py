@@ -12,6 +12,7 @@ from typing import Any
 
 from swift_formats.generation_config import repaired_generation_config
 
+from swift_core.checkpoints import Golden, TemplateFacts
 from swift_train.processors import tokenizer_of
 from swift_train.template_date import DATES, date_of, frozen_date, renders_date
 
@@ -33,7 +34,7 @@ _ARGUMENTS = {"city": "Reykjavík", "unit": "celsius"}
 _CALL = {"type": "function", "id": "a1b2c3d4e", "function": {"name": "get_weather", "arguments": _ARGUMENTS}}
 _TOOL_TEXTS = ("The weather in a city, now.", "Reykjav", "7 degrees")  # occur only in the tool, the call and its result
 
-_GOLDEN: tuple[dict[str, Any], ...] = (
+_GOLDEN: tuple[Golden, ...] = (
     {"name": "plain", "messages": [{"role": "user", "content": "What is the capital of France?"}]},  # shows a default system prompt
     {
         "name": "turns",
@@ -56,7 +57,7 @@ _GOLDEN: tuple[dict[str, Any], ...] = (
 )
 
 
-def golden(processor: Any, date: str = "") -> tuple[dict[str, Any], ...]:
+def golden(processor: Any, date: str = "") -> tuple[Golden, ...]:
     """Return golden conversations with the token ids that they must render to on every server of the checkpoint.
 
     Conversations that the template rejects, and tool calls that it does not render, are omitted. If the template renders the date, `varies`
@@ -67,7 +68,7 @@ def golden(processor: Any, date: str = "") -> tuple[dict[str, Any], ...]:
         date: day of the renderings; by default the one fixed for the tokenizer, otherwise today.
     """
     day = date or date_of(tokenizer_of(processor))
-    return tuple({**copy.deepcopy(entry), "ids": ids, **_varies(processor, entry, ids)} for entry, _, ids in _golden(processor, day))
+    return tuple(_with_ids(processor, entry, ids) for entry, _, ids in _golden(processor, day))
 
 
 def golden_texts(processor: Any) -> list[tuple[str, list[int]]]:
@@ -75,18 +76,13 @@ def golden_texts(processor: Any) -> list[tuple[str, list[int]]]:
     return [(text, ids) for _, text, ids in _golden(processor, date_of(tokenizer_of(processor)))]
 
 
-def template_facts(processor: Any) -> dict[str, Any]:
-    """Return the manifest's facts about the chat template; empty if there is none.
-
-    Returns:
-        `hash`: its SHA-256. `stop`: the tokens that end an answer. `default_system`: the system prompt that it adds to a conversation
-        without one (absent if it adds none). `dated`: it renders the current date; `date`: the day of the golden conversations.
-    """
+def template_facts(processor: Any) -> TemplateFacts:
+    """Return the manifest's facts about the chat template; empty if there is none."""
     tokenizer = tokenizer_of(processor)
     template = getattr(processor, "chat_template", None) or tokenizer.chat_template
     if not template:
         return {}
-    facts: dict[str, Any] = {
+    facts: TemplateFacts = {
         "hash": hashlib.sha256(str(template).encode()).hexdigest(),
         "stop": tokenizer.convert_ids_to_tokens(stop_ids(processor)),
     }
@@ -134,7 +130,7 @@ def stop_ids(processor: Any) -> list[int]:
     return list(dict.fromkeys(token for token in ends if token is not None))
 
 
-def _golden(processor: Any, date: str) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
+def _golden(processor: Any, date: str) -> Iterator[tuple[Golden, str, list[int]]]:
     tokenizer = tokenizer_of(processor)
     for entry in _GOLDEN:
         with frozen_date(date):
@@ -144,14 +140,15 @@ def _golden(processor: Any, date: str) -> Iterator[tuple[dict[str, Any], str, li
         yield entry, text, tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def _varies(processor: Any, entry: Mapping[str, Any], ids: Sequence[int]) -> dict[str, Any]:
-    """Return the range of tokens that differ on other days, as `varies`; empty if none does."""
+def _with_ids(processor: Any, entry: Golden, ids: Sequence[int]) -> Golden:
+    """Return a copy of the conversation with its token ids, and with the range of those that differ on other days, if any do."""
+    whole: Golden = {**copy.deepcopy(entry), "ids": ids}
     others = [other for date in DATES for found, _, other in _golden(processor, date) if found is entry]
     first = min(_shared(ids, other) for other in others)
     if first == len(ids):
-        return {}
+        return whole
     last = min(_shared(ids[:first:-1], other[:first:-1]) for other in others)
-    return {"varies": [first, len(ids) - last]}
+    return {**whole, "varies": [first, len(ids) - last]}
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -21,7 +21,7 @@ from swift_train.checkpoints import run_on_all_ranks
 from swift_train.disk_space import copy_model, training_size
 from swift_train.float8 import compute_in_float8
 from swift_train.heads import head_of_run
-from swift_train.loader_record import loader_record_of
+from swift_train.maker_record import maker_record
 from swift_train.model_parts import parts_of, with_part_rates
 from swift_train.options import peak_learning_rate
 from swift_train.parameter_groups import mark_embeddings
@@ -175,9 +175,9 @@ class Trainer:
             family=base.family,
             dtype=str(run.options.get("dtype", "auto")),
             head=head_of_run(run),
-            tuner={"name": tuner.name, "plugin": tuner.plugin, "options": dict(tuner.options)},
-            quantizer={"name": quantizer.name, "plugin": quantizer.plugin, "options": dict(quantizer.options)} if quantizer else {},
-            loader=loader_record_of(run.parts.get("loader")),
+            tuner=maker_record(tuner),
+            quantizer=maker_record(quantizer),
+            loader=maker_record(run.parts.get("loader")),
             template=template_facts(self.processor),
             golden=golden(self.processor),
             generation=generation_facts(inner_model(self.module), self.processor),

@@ -12,6 +12,7 @@ from swift_serve.client import Client
 from swift_serve.parity import check_parity
 from swift_serve.roles import Command, Serving
 
+from swift_core.checkpoints import Golden
 from swift_core.contract import BackendSpec, Server, SwiftError, UsageError
 from swift_testing.kit import served, tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
@@ -161,7 +162,7 @@ def check_prompt_tokens(subject: Subject) -> None:
 
     tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)
     turns = [*tiny.QUESTION, {"role": "assistant", "content": "Paris."}, {"role": "user", "content": "Why?"}]
-    golden = [
+    golden: list[Golden] = [
         {
             "name": name,
             "messages": messages,
