@@ -61,11 +61,11 @@ class Manifest:
     family: str = ""  # name of the model family
     dtype: str = ""  # dtype of the weights
     head: str = ""  # the output layer if it does not predict the next token, as in `TaskSpec.head`
-    tuner: MakerRecord = field(default_factory=MakerRecord)
-    quantizer: MakerRecord = field(default_factory=MakerRecord)
+    tuner: MakerRecord = field(default_factory=MakerRecord)  # of an adapter, or of the adapters merged into the weights
+    quantizer: MakerRecord = field(default_factory=MakerRecord)  # of quantized weights
     loader: MakerRecord = field(default_factory=MakerRecord)  # what loaded the model that this was made of
-    template: TemplateFacts = field(default_factory=TemplateFacts)
-    golden: tuple[Golden, ...] = ()
+    template: TemplateFacts = field(default_factory=TemplateFacts)  # of the chat template
+    golden: tuple[Golden, ...] = ()  # conversations for checking token parity
     generation: Mapping[str, Any] = field(default_factory=dict)  # generation config: eos ids, temperature, …
     figures: Mapping[str, Any] = field(default_factory=dict)  # figures of the run that made it
     versions: Mapping[str, str] = field(default_factory=dict)  # distribution -> version
