@@ -39,8 +39,13 @@ def test_a_gguf_file_stands_for_its_folder(tmp_path):
 def test_what_is_no_checkpoint(folder, tmp_path):
     with pytest.raises(UsageError, match="Did you mean 'model'"):
         fetch(tmp_path / "modle")
-    with pytest.raises(UsageError, check=coded("HUB-016")):
+    with pytest.raises(UsageError, check=coded("HUB-016")) as caught:
         fetch(folder / "config.json")
+    assert str(folder) in caught.value.hint
+    (tmp_path / "train.py").write_text("print()")
+    with pytest.raises(UsageError, check=coded("HUB-016")) as caught:
+        fetch(tmp_path / "train.py")
+    assert str(tmp_path) not in caught.value.hint
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UsageError, check=coded("PLUGIN-010")):
         fetch(folder)

@@ -42,9 +42,7 @@ class FileHub:
                 )
             path = path.parent
         elif path.is_file():
-            raise UsageError(
-                "this is a file, not a checkpoint folder", code="HUB-016", where=str(path), hint=f"Name its folder: {path.parent}"
-            )
+            raise UsageError("this is a file, not a checkpoint folder", code="HUB-016", where=str(path), hint=_folder_hint(path.parent))
         format_of(path)
         return path
 
@@ -58,3 +56,12 @@ class FileHub:
         with paths.atomic_folder(target) as aside:
             shutil.copytree(folder, aside, dirs_exist_ok=True)
         return str(target)
+
+
+def _folder_hint(folder: Path) -> str:
+    """Return what to name in place of a file in `folder`."""
+    try:
+        format_of(folder)
+    except UsageError:
+        return "Name a checkpoint folder, a .gguf file, or a hub reference such as hf:org/name."
+    return f"Name its folder: {folder}"
