@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
 from swift_plugin_acme.loader import Acme
 from swift_train.roles import Loading
@@ -19,8 +21,8 @@ def test_the_loaded_model_has_the_logits_of_the_checkpoint(tiny_model):
 
 
 def test_on_the_meta_device_no_weights_are_read(tiny_model, tmp_path):
-    (tiny_model / "model.safetensors").rename(tmp_path / "elsewhere")
-    loaded = Acme().load(tiny_model, UNKNOWN, Loading(device="meta", dtype="float32"))
+    checkpoint = shutil.copytree(tiny_model, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    loaded = Acme().load(checkpoint, UNKNOWN, Loading(device="meta", dtype="float32"))
     assert {parameter.device.type for parameter in loaded.model.parameters()} == {"meta"}
 
 

@@ -1,4 +1,4 @@
-"""Without smoothing the loss is plain cross entropy; with it, overconfident predictions have a loss."""
+"""With a weight of 0 the loss is plain cross entropy; with another, large logits have a loss."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ ROW = {"messages": [{"role": "user", "content": "Capital of France?"}, {"role": 
 MICRO = SimpleNamespace(labels=torch.tensor([3, 1]), weights=torch.tensor([1.0, 0.5]))
 
 
-def test_without_smoothing_it_is_cross_entropy():
+def test_with_a_weight_of_0_it_is_cross_entropy():
     logits = torch.randn(2, 7, generator=torch.manual_seed(0))
     plain = SftTask(SftOptions()).loss(logits, MICRO)
-    assert torch.allclose(Acme(AcmeOptions(smoothing=0)).loss(logits, MICRO), plain)
+    assert torch.allclose(Acme(AcmeOptions(z_loss=0)).loss(logits, MICRO), plain)
 
 
-def test_overconfidence_has_a_loss():
+def test_large_logits_have_a_loss():
     confident = torch.zeros(2, 7)
     confident[0, 3] = confident[1, 1] = 50.0
-    assert Acme(AcmeOptions(smoothing=0)).loss(confident, MICRO) < 1e-3
-    assert Acme(AcmeOptions(smoothing=0.2)).loss(confident, MICRO) > 1
+    assert Acme(AcmeOptions(z_loss=0)).loss(confident, MICRO) < 1e-3
+    assert torch.allclose(Acme(AcmeOptions(z_loss=0.1)).loss(confident, MICRO), torch.tensor(0.1 * 50**2 * 1.5))
 
 
 def test_it_trains(tiny_model, tmp_path):
@@ -51,7 +51,7 @@ def test_swift_trains_it_from_python(tiny_model, tmp_path):
         model=str(tiny_model),
         dataset=[str(rows)],
         max_steps=1,
-        smoothing=0.2,
+        z_loss=0.1,
         tuner="full",
         device="cpu",
         runs=str(tmp_path / "runs"),

@@ -1,4 +1,4 @@
-"""Options of the task: those of `swift sft`, and `smoothing`."""
+"""Options of the task: those of `swift sft`, and `z_loss`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,4 @@ from swift_core.options import option
 class AcmeOptions(SftOptions):
     """Options of the task `acme`."""
 
-    smoothing: float = option(
-        0.1, "Label smoothing: probability mass spread over the whole vocabulary.", ge=0, lt=1, also=("label_smoothing_factor",)
-    )
+    z_loss: float = option(1e-4, "Weight of the squared log-partition of each token's logits in the loss; 0: cross entropy alone.", ge=0)

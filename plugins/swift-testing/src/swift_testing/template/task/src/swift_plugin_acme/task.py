@@ -1,6 +1,6 @@
-"""Supervised fine-tuning with another loss: cross entropy with label smoothing.
+"""Supervised fine-tuning with another loss: cross entropy, and the z-loss, which keeps the logits from drifting.
 
-Source: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7.
+Source: Chowdhery et al. 2022 (PaLM), https://arxiv.org/abs/2204.02311, section 5.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 
 
 class Acme(SftTask):
-    """Next-token prediction with smoothed labels."""
+    """Next-token prediction with the z-loss."""
 
     options: AcmeOptions
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Return the weighted sum of the smoothed cross entropies.
+        """Return the weighted sum of the cross entropies and z-losses.
 
         Args:
             output: logits at the supervised positions, shape (supervised tokens, vocabulary).
             micro: the micro-batch, with the labels and weights of these positions.
         """
-        losses = functional.cross_entropy(output.float(), micro.labels, reduction="none", label_smoothing=self.options.smoothing)
+        logits = output.float()
+        losses = functional.cross_entropy(logits, micro.labels, reduction="none")
+        losses = losses + self.options.z_loss * logits.logsumexp(-1) ** 2
         return (losses * micro.weights).sum()
