@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     (inside / "deep" / "b.png").write_bytes(PNG)
     (inside / "c.wav").write_bytes(WAV)
     (inside / "d.mp4").write_bytes(MP4)
-    (inside / "notes.png").write_text("no picture")
+    (inside / "notes.png").write_text("no image")
     (inside / "empty.png").touch()
     (tmp_path / "outside.png").write_bytes(PNG)
     (inside / "link.png").symlink_to(tmp_path / "outside.png")
@@ -238,7 +238,7 @@ def test_offline_addresses_are_refused(folder, monkeypatch):
 
 def test_a_file_that_was_replaced_is_looked_at_again(folder):
     assert asked({"images": ["a.png"]}, folder)
-    (folder / "a.png").write_text("no picture any more")
+    (folder / "a.png").write_text("no image any more")
     assert "is not an image" in refused({"images": ["a.png"]}, folder).message
 
 

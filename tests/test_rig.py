@@ -49,7 +49,7 @@ def test_a_checkpoint_with_a_chat_template_of_its_own(tiny_model, tmp_path):
 
 
 def test_the_tiny_vlm_sees(tiny_vlm):
-    """Another picture gives other logits: the pixels go through the tower and the projector to the language model."""
+    """Another image gives other logits: the pixels go through the tower and the projector to the language model."""
     import torch
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor

@@ -1,4 +1,4 @@
-"""Rows with and without pictures under fsdp: every process calls the vision tower in every pass, and trains as one process does."""
+"""Rows with and without images under fsdp: every process calls the vision tower in every pass, and trains as one process does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOURS = ("red", "green", "blue", "yellow")
 
 
 def rows_of(folder: Path) -> Path:
-    """Write four rows with a picture, and four of text that are shorter."""
+    """Write four rows with an image, and four of text that are shorter."""
     rows: list[dict[str, Any]] = []
     for colour in COLOURS:
         Image.new("RGB", (20, 30), colour).save(folder / f"{colour}.png")

@@ -1,4 +1,4 @@
-"""Proof that training on pictures teaches to see: a random model names the colours and shapes of pictures that it has not seen."""
+"""Proof that training on images teaches to see: a random model names the colours and shapes of images that it has not seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in chat messages of the embedded server: read where allowed, and answered as the model's own processor and weights do."""
+"""Images in chat messages of the embedded server: read where allowed, and answered as the model's own processor and weights do."""
 
 from __future__ import annotations
 

@@ -180,10 +180,10 @@ def test_text_of_users_is_escaped(client, site):
 
 
 def test_the_chat_fetches_no_address():
-    """A picture's address would be fetched by the server: SSRF."""
-    picture = {"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest"}}
+    """An image's address would be fetched by the server: SSRF."""
+    image = {"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest"}}
     with pytest.raises(UsageError):
-        checked_messages([{"role": "user", "content": [picture]}])
+        checked_messages([{"role": "user", "content": [image]}])
     with pytest.raises(UsageError):
         checked_messages([{"role": "tool", "content": "x"}])
     fine = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}

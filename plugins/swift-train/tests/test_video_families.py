@@ -32,7 +32,7 @@ FILMS = {"red": ((200, 40, 40), (64, 48)), "green": ((40, 180, 60), (64, 48)), "
 KINDS = {**VISION, **AUDIO}
 NAMES = [name for name, kind in KINDS.items() if kind.video]
 EITHER = {"llava_onevision"}  # a rate and a number of frames exclude each other
-ONE_KIND = {"smolvlm"}  # pictures and frames of videos are one argument of the model
+ONE_KIND = {"smolvlm"}  # images and frames of videos are one argument of the model
 START = (
     "import runpy, sys; from swift_testing.torchvision_beside_cpu import declare_operators; declare_operators(); "
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"

@@ -21,7 +21,7 @@ from swift_train.testing import run_training, training_run, write_rows
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 COLOURS = {"red": (64, 48), "blue": (90, 60), "green": (64, 48), "yellow": (40, 110)}
-ALONE = {"gemma3"}  # the tokens of a picture attend to each other across the mask that separates rows
+ALONE = {"gemma3"}  # the tokens of an image attend to each other across the mask that separates rows
 START = (
     "import runpy, sys; from swift_testing.torchvision_beside_cpu import declare_operators; declare_operators(); "
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -55,7 +55,7 @@ def train_and_load(folder: Path, name: str) -> None:
 
 
 def _check_output(output: Path, folder: Path) -> None:
-    """The output answers other pictures with other logits, through its own processor."""
+    """The output answers other images with other logits, through its own processor."""
     processor, model = AutoProcessor.from_pretrained(output), AutoModelForImageTextToText.from_pretrained(output).eval()
     own = MediaProcessor(processor)
     text = processor.apply_chat_template([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}])

@@ -104,7 +104,7 @@ def _worker(served: ServedModel, grammars: Grammars, options: ServeOptions) -> B
         if served.encoder_decoder:
             raise VarlenUnsupported("the model is an encoder-decoder")
         if served.media:
-            raise VarlenUnsupported("requests may have pictures")
+            raise VarlenUnsupported("requests may have images")
         if not served.adapters_in_layers:
             raise VarlenUnsupported("an adapter is not inside its layers")
         with served.using_adapter(served.name):

@@ -37,7 +37,7 @@ class Request:
 
     Attributes:
         prompt: token ids.
-        inputs: further arguments of the model, for a prompt with pictures.
+        inputs: further arguments of the model, for a prompt with images.
         sampling: sampling parameters.
         model: name of the base model or of an adapter.
         put: called with each piece.

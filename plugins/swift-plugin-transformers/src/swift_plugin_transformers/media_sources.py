@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_BYTES = {"image": 20 << 20, "audio": 50 << 20, "video": 200 << 20}  # of a file that is fetched
-_CALLED = {"image": "picture", "audio": "audio file", "video": "video"}
+_CALLED = {"image": "image", "audio": "audio file", "video": "video"}
 _TIMEOUT = 10.0  # seconds
 _WHERE = "messages"
 

@@ -36,11 +36,11 @@ class ServeOptions(Options):
     )
     media_folder: str = option(
         "",
-        "Folder below which requests may name pictures, videos and audio files as file:// URLs; by default none.",
+        "Folder below which requests may name images, videos and audio files as file:// URLs; by default none.",
         also=("allowed_local_media_path",),
     )
     media_domain: list[str] = option(
         list,
-        "Hosts that pictures, videos and audio files in requests may be fetched from; by default none.",
+        "Hosts that images, videos and audio files in requests may be fetched from; by default none.",
         also=("allowed_media_domains",),
     )

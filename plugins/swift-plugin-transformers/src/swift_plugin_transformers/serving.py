@@ -25,7 +25,7 @@ from swift_core.contract import SwiftError, UsageError
 from swift_plugin_transformers.backend import KEY_VARIABLE
 from swift_plugin_transformers.serve_options import ServeOptions
 
-_MEDIA_BODY = 32 * 1024 * 1024  # bytes of a request with pictures
+_MEDIA_BODY = 32 * 1024 * 1024  # bytes of a request with images
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -91,7 +91,7 @@ def load_samples(
         if store.meta["skipped"]:
             report.note(f"{store.meta['skipped']} rows of {choice.asked} were skipped; they are listed in {report.folder / SKIPPED_FILE}.")
         if store.meta["dropped"]:
-            why = "truncation: drop" if preprocessing.truncation == "drop" else "their pictures can't be cut"
+            why = "truncation: drop" if preprocessing.truncation == "drop" else "their images can't be cut"
             report.note(f"{store.meta['dropped']} rows longer than {preprocessing.max_length} tokens were dropped ({why}).")
         for text in unread_of(store).sentences(choice.asked):
             report.note(text)

@@ -52,7 +52,7 @@ def from_config(model_class: Any, config: Any, *, trust_remote_code: bool, **arg
 
 
 def reads_media(auto: str) -> bool:
-    """Return whether an Auto class is that of models with pictures, films or sound among their inputs."""
+    """Return whether an Auto class is that of models with images, films or sound among their inputs."""
     return auto in (MEDIA, _OLDER)
 
 

@@ -229,7 +229,7 @@ class ChatOptions(TrainOptions):
         values={"react_en": "react"},
     )
     system: str = option("", "System prompt of the rows that have none; FILE.txt reads it from a file.", also=("default_system",))
-    media: MediaOptions = option(MediaOptions, "How pictures are resized; saved with the model's processor.")
+    media: MediaOptions = option(MediaOptions, "How images are resized and videos sampled; saved with the model's processor.")
     template_variables: dict[str, bool | int | float | str] = option(
         dict, "Variables of the chat template, as JSON; they are set in the saved template.", also=("chat_template_kwargs",)
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -> list[Encoded]:
     """Return the sequences of a row to train on; none if the row is dropped. The sequences of a grouped row are kept or dropped together.
 
-    A picture is never cut off: a row that would lose one, or a part of one, is dropped.
+    An image is never cut off: a row that would lose one, or a part of one, is dropped.
 
     Raises:
         UsageError: the row is too long, or has no supervised token.

@@ -79,10 +79,10 @@ async def _rate(request: Request, form: FormData) -> Response:
 
 
 def checked_messages(given: Any) -> list[dict[str, Any]]:
-    """Return messages with known roles, and text or pictures as content.
+    """Return messages with known roles, and text or images as content.
 
     Raises:
-        UsageError: something else is in them, such as the address of a picture, which the server would fetch.
+        UsageError: something else is in them, such as the address of an image, which the server would fetch.
     """
     if not isinstance(given, list) or not 0 < len(given) <= _MOST_MESSAGES:
         raise UsageError("no messages", code="WEB-011")
@@ -91,7 +91,7 @@ def checked_messages(given: Any) -> list[dict[str, Any]]:
         role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
         parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
         if role not in _ROLES or not all(_is_part(part) for part in parts):
-            raise UsageError("a message has a role, and text or a picture", code="WEB-012")
+            raise UsageError("a message has a role, and text or an image", code="WEB-012")
         found.append({"role": role, "content": content})
     return found
 

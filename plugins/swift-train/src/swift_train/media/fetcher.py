@@ -1,6 +1,6 @@
 """Decode media in threads while the model computes, within a bound of memory.
 
-Tensors of a picture are large (a page of 1700×2200 pixels is 90 MB for Qwen2-VL), so none are kept: each is made once for the micro-batch
+Tensors of an image are large (a page of 1700×2200 pixels is 90 MB for Qwen2-VL), so none are kept: each is made once for the micro-batch
 that needs it. What is asked for ahead waits until it is taken; while more than the bound waits, nothing further is decoded ahead.
 """
 

@@ -1,6 +1,6 @@
 """Call the towers of a model in passes without media too, where its weights are sharded over processes.
 
-Each call of a sharded module gathers its weights from all processes, so that a process whose rows have no picture would leave the others
+Each call of a sharded module gathers its weights from all processes, so that a process whose rows have no image would leave the others
 waiting. In such a pass the features of a blank file of each kind that is absent are computed and added to the inputs of the language model,
 multiplied by 0: the outputs stay, gradients of the towers are 0, and the collectives of all processes match.
 """

@@ -1,6 +1,6 @@
-"""Pictures decoded as transformers' own `load_image` does: turned as their EXIF tag says, RGB, 8 bits a channel.
+"""Images decoded as transformers' own `load_image` does: turned as their EXIF tag says, RGB, 8 bits a channel.
 
-Whatever would be another picture without anyone noticing is an error: an animation of which one frame would be used, more than eight bits a
+Whatever would be another image without anyone noticing is an error: an animation of which one frame would be used, more than eight bits a
 channel that would be clipped.
 """
 
@@ -15,16 +15,16 @@ from swift_train.media.files import INSTALL, named_in_messages
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-MAX_PIXELS = 1 << 27  # of a picture; a larger one is taken for a decompression bomb
+MAX_PIXELS = 1 << 27  # of an image; a larger one is taken for a decompression bomb
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 
 
 def load_image(source: str | bytes, name: str = "") -> Picture:
-    """Decode a picture: turned as its EXIF tag says, RGB, 8 bits a channel.
+    """Decode an image: turned as its EXIF tag says, RGB, 8 bits a channel.
 
     Args:
         source: a path, or the content of a file.
-        name: of the picture in messages; by default the path.
+        name: of the image in messages; by default the path.
 
     Raises:
         UsageError: Pillow is missing; the file is missing, damaged, animated, too large, or has pixels that 8 bits can't hold.
@@ -57,14 +57,14 @@ def _check(image: Picture, named: str) -> None:
             hint="Make it smaller.",
         )
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a JPEG of a camera, with a preview behind the picture
+    if frames > 1 and image.format != "MPO":  # a JPEG of a camera, with a preview behind the image
         raise UsageError(
             f"{named} is animated: it has {frames} frames", code="TRAIN-141", hint="Save the frame that is meant as a file of its own."
         )
 
 
 def _eight_bits(image: Picture, named: str) -> Picture:
-    """Return a picture of 16 bits a channel as one of 8; Pillow's own conversion would clip it."""
+    """Return an image of 16 bits a channel as one of 8; Pillow's own conversion would clip it."""
     if image.mode.startswith("I;16"):
         import numpy as np
         from PIL import Image

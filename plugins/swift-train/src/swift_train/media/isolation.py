@@ -1,7 +1,7 @@
 """Test on the loaded model whether rows with media may share a forward pass, after rows of text were found to.
 
 The losses of a few rows of the run in one pass are compared with those of each alone. Media are what text can't show: positions of three
-axes, tokens of a picture that attend to each other, tensors that are concatenated along an axis. A row whose own media are changed to their
+axes, tokens of an image that attend to each other, tensors that are concatenated along an axis. A row whose own media are changed to their
 negatives must change clearly more than that, or nothing was tested.
 """
 
@@ -34,7 +34,7 @@ _AFFECTED = "in this architecture rows with media that share a forward pass affe
 def media_problem(
     strategy: Strategy, task: ForwardLoss, samples: Samples, media: MediaCollator, boundaries: RowBoundaries
 ) -> tuple[str, dict[str, float]]:
-    """Return why rows with pictures can't share a pass, empty if they can, and the figures of the probe. Collective.
+    """Return why rows with images can't share a pass, empty if they can, and the figures of the probe. Collective.
 
     Args:
         strategy, task: compute the losses; the strategy is built.

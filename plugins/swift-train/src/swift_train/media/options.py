@@ -24,13 +24,19 @@ _LONG, _SHORT = 18000, 300  # frames of ten minutes and of ten seconds, to see w
 
 
 class MediaOptions(Options):
-    """Resizing of pictures, sampling and resizing of videos."""
+    """Resizing of images, sampling and resizing of videos."""
 
     max_pixels: int | None = option(
-        None, "Most pixels of a picture; a larger one is made smaller. Default: the processor's own.", ge=1, also=("image_max_pixels",)
+        None,
+        "Maximum pixels of an image; larger ones are resized. Default: the processor's own.",
+        ge=1,
+        also=("image_max_pixels",),
     )
     min_pixels: int | None = option(
-        None, "Fewest pixels of a picture; a smaller one is made larger. Default: the processor's own.", ge=1, also=("image_min_pixels",)
+        None,
+        "Minimum pixels of an image; smaller ones are resized. Default: the processor's own.",
+        ge=1,
+        also=("image_min_pixels",),
     )
     video_max_pixels: int | None = option(
         None,
@@ -58,20 +64,20 @@ def use_media_options(processor: Any, options: MediaOptions) -> None:
     Raises:
         UsageError: the model's processor has no such setting.
     """
-    pictures = {name for name in ("max_pixels", "min_pixels") if getattr(options, name) is not None}
+    images = {name for name in ("max_pixels", "min_pixels") if getattr(options, name) is not None}
     videos = {name for name in ("video_max_pixels", "fps", "max_frames") if getattr(options, name) is not None}
-    if not pictures and not videos:
+    if not images and not videos:
         return
     from swift_train.media.processor import media_processor
 
     media = media_processor(processor)
-    for names, kind in ((pictures, "image"), (videos, "video")):
+    for names, kind in ((images, "image"), (videos, "video")):
         if names and (media is None or kind not in media.placeholders):
             log.warning("%s: no effect, since this model takes no %ss", ", ".join(sorted(names)), kind)
             names.clear()
     if media is None:
         return
-    if pictures:
+    if images:
         _limit_pixels(media, "image", "max_pixels", options.min_pixels, options.max_pixels)
     if "video_max_pixels" in videos:
         _limit_pixels(media, "video", "video_max_pixels", None, options.video_max_pixels)
@@ -82,7 +88,7 @@ def use_media_options(processor: Any, options: MediaOptions) -> None:
 
 
 def _limit_pixels(media: MediaProcessor, kind: str, option: str, least: int | None, most: int | None) -> None:
-    """Limit the pixels of pictures or videos."""
+    """Limit the pixels of images or videos."""
     own = getattr(media.processor, f"{kind}_processor")
     size = dict(own.size)
     shortest, longest = size.get("shortest_edge"), size.get("longest_edge")  # in Qwen's processors these are numbers of pixels
@@ -95,7 +101,7 @@ def _limit_pixels(media: MediaProcessor, kind: str, option: str, least: int | No
 
 
 def _counts_pixels(media: MediaProcessor, kind: str) -> bool:
-    """Return whether the processor's `longest_edge` is a number of pixels: sixteen times as many make a large picture so much longer."""
+    """Return whether the processor's `longest_edge` is a number of pixels: sixteen times as many make a large image so much longer."""
     own = getattr(media.processor, f"{kind}_processor")
     kept, lengths, factor = own.size, [], _LARGE[kind][0] if kind == "video" else 1
     try:

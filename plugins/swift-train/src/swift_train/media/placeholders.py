@@ -1,7 +1,7 @@
 """Expand the placeholders of a rendered conversation as the model's processor does, and move its supervised spans along.
 
-A chat template writes one placeholder a picture ("<|image_pad|>"); the processor replaces it by as many as the picture has tokens, with
-the texts that belong around and between them. No token of a picture is supervised.
+A chat template writes one placeholder an image ("<|image_pad|>"); the processor replaces it by as many as the image has tokens, with
+the texts that belong around and between them. No token of an image is supervised.
 """
 
 from __future__ import annotations

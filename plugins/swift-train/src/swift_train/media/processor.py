@@ -30,7 +30,7 @@ _EXTENTS = 4096  # extents of files whose expansions are kept
 
 
 class Content(NamedTuple):
-    """A decoded media file: its kind, and a picture, a `Video`, or samples of audio."""
+    """A decoded media file: its kind, and an image, a `Video`, or samples of audio."""
 
     kind: str
     value: Any
@@ -169,7 +169,7 @@ class MediaProcessor:
         return self._blank(kind, (self._hearing.rate,) if kind == "audio" else _BLANK[kind])
 
     def _blank(self, kind: str, extent: tuple[int, ...]) -> Content:
-        """Return a black picture or video, or silence, of an extent."""
+        """Return a black image or video, or silence, of an extent."""
         from PIL import Image
 
         if kind == "image":

@@ -1,4 +1,4 @@
-"""Rows with pictures in the one loop: the processor's own tokens, pictures made with the micro-batch, bad files named with their row."""
+"""Rows with images in the one loop: the processor's own tokens, images made with the micro-batch, bad files named with their row."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def row(*images: str, question: str = "<image>What colour?", answer: str = "red"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("pictures")
+    made = tmp_path_factory.mktemp("images")
     for name, colour in COLOURS.items():
         Image.new("RGB", (20, 30), colour).save(made / f"{name}.png")
     return made
@@ -93,10 +93,10 @@ def test_no_token_of_a_picture_is_supervised(processor, folder, tmp_path):
     encoder = encoder_of(processor, mask=MaskOptions(turns="everything"))
     samples = samples_of(processor, folder, tmp_path / "store", row("red.png"), encoder=encoder)
     ids, supervised = samples[0].ids, samples[0].supervised
-    picture = ids == processor.image_token_id
-    assert picture.sum() == 4
-    assert not supervised[picture].any()
-    assert supervised[~picture][1:].all()
+    image = ids == processor.image_token_id
+    assert image.sum() == 4
+    assert not supervised[image].any()
+    assert supervised[~image][1:].all()
 
 
 def test_the_store_has_paths_and_no_pixels(processor, folder, tmp_path):
