@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from swift_plugin_grpo.old_policy import OldPolicy
 
 if TYPE_CHECKING:
     from swift_rollouts.generation import Answer, Generation
+    from swift_train.samples import Samples
 
     from swift_plugin_grpo.options import GrpoOptions
 
@@ -42,22 +44,20 @@ class StepRows(RolloutSamples):
         return max(1.0, self.sampled) * (options.max_completion_length if options.loss_type == "dr_grpo" else 1)
 
 
-def build_steps(
-    generation: Generation, options: GrpoOptions, rows_per_step: int, origin: Callable[[int], str], file: Path
-) -> list[StepRows]:
+def build_steps(generation: Generation, options: GrpoOptions, rows_per_step: int, prompts: Samples, file: Path) -> list[StepRows]:
     """Return the rows of each step of a generation.
 
     Args:
         generation: the answers with their rewards.
         options: of the task.
         rows_per_step: answers per step.
-        origin: returns the file and row of a prompt, as text.
+        prompts: the encoded prompts.
         file: of the log-probabilities of the policy before the generation is trained.
     """
     rewards = _rewards(generation, options)
     found = advantages(rewards, options.scale_rewards, options.advantage_estimator)
     rows = [
-        RolloutRow(group.ids, answer, {"advantage": float(advantage), **_of_tokens(answer)}, origin(group.prompt))
+        RolloutRow.of(prompts, group, answer, {"advantage": float(advantage), **_of_tokens(answer)})
         for group, values in zip(generation.groups, found, strict=True)
         for answer, advantage in zip(group.answers, values.tolist(), strict=True)
     ]
@@ -76,7 +76,7 @@ def _of_tokens(answer: Answer) -> dict[str, NDArray[np.float32]]:
 def _computed(rows: Sequence[RolloutRow], options: GrpoOptions) -> list[RolloutRow]:
     """Return the rows from which something is learned; the first one with advantage 0, if there are none."""
     kept = [row for row in rows if not _left_out(row.answer, options) and (row.columns["advantage"] or options.beta or options.has_teacher)]
-    return kept or [RolloutRow(rows[0].prompt, rows[0].answer, {**rows[0].columns, "advantage": 0.0}, rows[0].origin)]
+    return kept or [replace(rows[0], columns={**rows[0].columns, "advantage": 0.0})]
 
 
 def _left_out(answer: Answer, options: GrpoOptions) -> bool:

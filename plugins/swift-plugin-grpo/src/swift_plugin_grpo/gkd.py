@@ -14,7 +14,7 @@ from swift_train.tasks import Loss, NextToken
 
 from swift_plugin_grpo.answers_task import AnswersTask
 from swift_plugin_grpo.local_teacher import divergences, load_teacher
-from swift_plugin_grpo.teacher import Teacher
+from swift_plugin_grpo.teacher import Teacher, check_teacher
 
 if TYPE_CHECKING:
     from swift_rollouts.generation import Generation
@@ -49,6 +49,7 @@ class Gkd(AnswersTask):
             rows, count = _rows(generation, prompts), session.rows_per_step
             return [_samples(rows[start : start + count]) for start in range(0, len(rows), count)]
 
+        check_teacher(self.options, prompts, session.heldout)
         if self.options.teacher_model:
             self._teacher = load_teacher(self.options.teacher_model, session)
             return make_feed(
@@ -89,15 +90,15 @@ def _rows(generation: Generation, prompts: Samples | None) -> list[RolloutRow]:
     """Return the rows of a generation of answers to prompts."""
     assert prompts is not None
     return [
-        RolloutRow(
-            group.ids,
+        RolloutRow.of(
+            prompts,
+            group,
             answer,
             {
                 "engine": answer.of_sampled(answer.logprobs),
                 "given": float(answer.given),
                 **({"teacher": answer.of_sampled(answer.teacher)} if answer.teacher else {}),
             },
-            prompts.origin(group.prompt),
         )
         for group in generation.groups
         for answer in group.answers

@@ -18,7 +18,7 @@ from swift_plugin_grpo.answers_task import AnswersTask
 from swift_plugin_grpo.build import StepRows, build_steps, metrics_of
 from swift_plugin_grpo.local_teacher import load_teacher
 from swift_plugin_grpo.losses import masked_count, terms
-from swift_plugin_grpo.teacher import Teacher
+from swift_plugin_grpo.teacher import Teacher, check_teacher
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -44,6 +44,7 @@ class Grpo(AnswersTask):
 
     def feed(self, prompts: Samples, session: Session) -> AbstractContextManager[StepSampler]:
         """Return the sampler of rollouts."""
+        check_teacher(self.options, prompts, session.heldout)
         if self.options.teacher_model:
             self._teacher = load_teacher(self.options.teacher_model, session)
         if self.options.beta:
@@ -51,7 +52,7 @@ class Grpo(AnswersTask):
 
         def build(generation: Generation) -> list[StepRows]:
             file = generation_file(session.report.folder, generation.number).with_suffix(".old.npy")
-            return build_steps(generation, self.options, session.rows_per_step, prompts.origin, file)
+            return build_steps(generation, self.options, session.rows_per_step, prompts, file)
 
         score = Teacher(self.options).score if self.options.teacher_server else None
         return make_feed(prompts, session, self.options, build, lambda generation: metrics_of(generation, self.options), score=score)

@@ -17,6 +17,7 @@ from swift_core.contract import Server, SwiftError, UsageError
 
 if TYPE_CHECKING:
     from swift_rollouts.generation import Answer, Group
+    from swift_train.samples import Samples
 
     from swift_core.runs import Draft
     from swift_plugin_grpo.teacher_options import TeacherOptions
@@ -77,6 +78,22 @@ class Teacher:
     def _wrong(self, what: str) -> SwiftError:
         hint = "Serve the teacher with swift serve; its tokenizer must be that of the student."
         return UsageError(f"the teacher's server {what}", code="RL-027", where=self._options.teacher_server, hint=hint)
+
+
+def check_teacher(options: TeacherOptions, *prompts: Samples | None) -> None:
+    """Check that a teacher's server can score the answers to prompts, by the token ids of which it is asked.
+
+    Raises:
+        UsageError: a prompt has media.
+    """
+    for samples in prompts if options.teacher_server else ():
+        if samples is not None and samples.media_counts.any():
+            raise UsageError(
+                "a row has media, which the teacher's server is not sent",
+                code="RL-046",
+                where=samples.origin(int(samples.media_counts.argmax())),
+                hint="Give the teacher as a checkpoint: --teacher-model CHECKPOINT.",
+            )
 
 
 def prepare(draft: Draft) -> None:

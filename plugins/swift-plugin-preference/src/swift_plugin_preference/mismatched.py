@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Mismatched(Samples):
-    """Samples of one sequence each, with a second one: its prompt, and the supervised tokens of another sample.
+    """Samples of one sequence each, with a second one: its prompt with its media, and the supervised tokens of another sample.
 
     The other sample is the one before in a random order of all samples, fixed by `seed`.
 
@@ -43,7 +43,7 @@ class Mismatched(Samples):
         prompt, answer = own.ids[: _prompt_length(own)], other.ids[other.supervised]
         weights = np.concatenate([np.zeros(len(prompt), np.float32), np.ones(len(answer), np.float32)])
         columns = {**own.columns, **{name: float(values[index][1]) for name, values in self.columns.items()}}
-        return [own, Sample(np.concatenate([prompt, answer]), weights, own.origin, columns)]
+        return [own, Sample(np.concatenate([prompt, answer]), weights, own.origin, columns, own.media)]
 
 
 def _prompt_length(sample: Sample) -> int:

@@ -8,7 +8,6 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
-from swift_train.processors import tokenizer_of
 from swift_train.resume import run_folders
 from swift_train.sampler import EpochSampler
 from swift_train.schedule import total_steps
@@ -54,7 +53,8 @@ def make_feed(
         evaluated: returns the answers to the held-out prompts as rows, if their loss is a metric.
 
     Raises:
-        UsageError: a step is no whole number of groups; a prompt with its answer does not fit into the context; the server does not fit.
+        UsageError: a step is no whole number of groups; a prompt with its answer does not fit into the context; prompts of several turns
+            have media; the server does not fit.
     """
     count = options.num_generations if isinstance(options, RewardOptions) else 1
     rows = session.rows_per_step * options.steps_at_once
@@ -67,15 +67,13 @@ def make_feed(
         )
     for samples in (prompts, session.heldout) if session.heldout is not None else (prompts,):
         _check_context(samples, session, options)
+        _check_media(samples, options)
     order = EpochSampler(len(prompts), rows // count, seed=options.seed, shuffle=options.shuffle)
     rollout, server = options.engine, server_of(session.run)
     engine = Engine(server, options, session.vocabulary)
     samplers = make_samplers(session, options, engine, score)
     if session.strategy.writer:
-        ids = prompts[0].ids.tolist()
-        tokenizer = tokenizer_of(session.trainer.processor)
-        text = tokenizer.decode(ids)
-        engine.check(ids, text, tokenizer.encode(text, add_special_tokens=False), server.models[0])
+        samplers.check(prompts, server.models[0])
     rounds = options.max_resample_times if isinstance(options, RewardOptions) and options.dynamic_sample else 0
     groups = samplers.sampler(prompts, partial(generation_file, session.report.folder), order.step, count, rounds)
     evaluation = None
@@ -104,4 +102,14 @@ def _check_context(prompts: Samples, session: Session, options: RolloutOptions) 
             code="RL-002",
             where=prompts.origin(longest),
             hint="Set a smaller --max-completion-length; or --max-length and --truncation left or drop for the prompts.",
+        )
+
+
+def _check_media(prompts: Samples, options: RolloutOptions) -> None:
+    if (options.multi_turn_scheduler or options.tools) and prompts.media_counts.any():
+        raise UsageError(
+            "a row has media, and the conversation goes on after the first answer",
+            code="RL-047",
+            where=prompts.origin(int(prompts.media_counts.argmax())),
+            hint="Leave out --multi-turn-scheduler and --tools, or such rows.",
         )

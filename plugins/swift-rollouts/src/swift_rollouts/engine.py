@@ -10,12 +10,14 @@ from typing import Any
 from swift_serve.client import Client, Refused
 
 from swift_core.contract import Server, SwiftError, UsageError
+from swift_rollouts.chat_prompts import Fields, as_completions
 from swift_rollouts.generation import Answer
 from swift_rollouts.options import RolloutOptions
 
 _AT_ONCE = 64  # answers per request
 _TOLERANCE = 1e-3  # nats
 _TOKENIZER = "Serve the model that is trained, with its own tokenizer."
+_PROCESSOR = "Serve the model that is trained, with its own processor and chat template, and save other sizes of media with it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class Engine:
     options: RolloutOptions
     vocabulary: int
 
-    def answers(self, ids: Sequence[int], count: int, *, model: str, seed: int, max_tokens: int = 0) -> list[Answer]:
+    def answers(
+        self, ids: Sequence[int], count: int, *, model: str, seed: int, max_tokens: int = 0, chat: Fields | None = None
+    ) -> list[Answer]:
         """Return answers to a prompt.
 
         Args:
@@ -41,27 +45,28 @@ class Engine:
             model: name of the model or adapter on the server.
             seed: of the first answer.
             max_tokens: maximum tokens of an answer; 0: `max_completion_length`.
+            chat: fields of a chat request for the same prompt, if it has media.
 
         Raises:
-            UsageError: the server refuses the request, or does not return token ids and log-probabilities.
+            UsageError: the server refuses the request, renders another prompt, or does not return token ids and log-probabilities.
             SwiftError: the connection was refused or lost, the server failed, or it is full.
         """
         found: list[Answer] = []
         for start in range(0, count, _AT_ONCE):
-            body = self._request(ids, model, max_tokens) | {"n": min(_AT_ONCE, count - start), "seed": seed + start}
-            choices = self._post(body)
-            found += [self._answer(choice, ids) for choice in choices]
+            body = self._request(ids, model, max_tokens, chat) | {"n": min(_AT_ONCE, count - start), "seed": seed + start}
+            found += [self._answer(choice, ids, rendered=chat is not None) for choice in self._post(body)]
         if len(found) != count:
             raise self._wrong(f"returned {len(found)} answers instead of {count}")
         return found
 
-    def check(self, ids: Sequence[int], text: str, tokens: Sequence[int], model: str) -> None:
+    def check(self, ids: Sequence[int], text: str, tokens: Sequence[int], model: str, chat: Fields | None = None) -> None:
         """Check the server with a prompt before the first step.
 
         Args:
             ids, text: a prompt, as token ids and as text.
             tokens: what the tokenizer of the model that is trained makes of that text.
             model: name of the model on the server.
+            chat: fields of a chat request for the prompt, if it has media.
 
         Raises:
             UsageError: it has another tokenizer, returns no token ids, or its log-probabilities do not belong to the sampled distribution.
@@ -72,16 +77,17 @@ class Engine:
             own = list(tokens)  # it has no such route
         if list(own) != list(tokens):
             raise self._wrong("has another tokenizer than the model that is trained", _TOKENIZER)
-        self.answers(ids, 1, model=model, seed=0, max_tokens=1)
-        if (self.options.temperature != 1 or self.options.truncated) and not self._processes(ids, model):
+        self.answers(ids, 1, model=model, seed=0, max_tokens=1, chat=chat)
+        if (self.options.temperature != 1 or self.options.truncated) and not self._processes(ids, model, chat):
             raise self._wrong(
                 "returns log-probabilities of the model and not of the distribution that it samples from",
                 "Start it with --logprobs-mode processed_logprobs, or set temperature and top_p to 1 and top_k to -1.",
             )
 
-    def _processes(self, ids: Sequence[int], model: str) -> bool:
+    def _processes(self, ids: Sequence[int], model: str, chat: Fields | None) -> bool:
         """Return whether log-probabilities depend on the temperature."""
-        body = self._request(ids, model, 1) | {"logprobs": 1, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "seed": 0}
+        top = {"logprobs": True, "top_logprobs": 1} if chat else {"logprobs": 1}
+        body = self._request(ids, model, 1, chat) | {**top, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "seed": 0}
         tops = []
         for temperature in (1.0, 0.5):
             (choice,) = self._post({**body, "temperature": temperature})
@@ -91,23 +97,25 @@ class Engine:
                 raise self._wrong("returns no log-probabilities") from None
         return bool(abs(tops[0] - tops[1]) > _TOLERANCE)
 
-    def _request(self, ids: Sequence[int], model: str, max_tokens: int) -> dict[str, Any]:
+    def _request(self, ids: Sequence[int], model: str, max_tokens: int, chat: Fields | None) -> dict[str, Any]:
         options = self.options
+        prompt = {**chat, "logprobs": True} if chat else {"prompt": list(ids), "logprobs": 0}
         return {
-            "model": model, "prompt": list(ids), "max_tokens": max_tokens or options.max_completion_length,
+            **prompt, "model": model, "max_tokens": max_tokens or options.max_completion_length,
             "temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k, "min_p": options.min_p,
-            "repetition_penalty": options.repetition_penalty, "logprobs": 0, "return_token_ids": True,
+            "repetition_penalty": options.repetition_penalty, "return_token_ids": True,
             **({"stop": options.stop} if options.stop else {}),
         }  # fmt: skip
 
     def _post(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        reply = Client(self.server).post("/completions", body)
+        chat = "messages" in body
+        reply = Client(self.server).post("/chat/completions" if chat else "/completions", body)
         try:
-            return list(reply["choices"])
+            return as_completions(reply) if chat else list(reply["choices"])
         except (KeyError, TypeError):
             raise self._wrong("did not return completions") from None
 
-    def _answer(self, choice: dict[str, Any], prompt: Sequence[int]) -> Answer:
+    def _answer(self, choice: dict[str, Any], prompt: Sequence[int], *, rendered: bool) -> Answer:
         ids, logprobs = choice.get("token_ids"), (choice.get("logprobs") or {}).get("token_logprobs")
         if not isinstance(ids, list) or not ids:
             raise self._wrong("does not return token ids", "It needs the field return_token_ids, as vLLM and swift serve have it.")
@@ -118,6 +126,9 @@ class Engine:
         if not all(math.isfinite(value) for value in logprobs):
             raise self._wrong("returned a log-probability that is not finite", "Serve the model in float32 or bfloat16.")
         asked = choice.get("prompt_token_ids")
+        if rendered and asked != list(prompt):
+            tokens = f"{len(asked)} tokens where the model that is trained has {len(prompt)}" if asked else "no token ids"
+            raise self._wrong(f"returned another prompt of a row with media ({tokens})", _PROCESSOR)
         if asked is not None and list(asked) != list(prompt):
             raise self._wrong("answered other tokens than it was asked", _TOKENIZER)
         return Answer(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PromptEncoder(TemplateEncoder):
-    """Encode a prompt row with the chat template, with the opening of the assistant's turn. All of its tokens are marked."""
+    """Encode a prompt row with the chat template, with the opening of the assistant's turn. All of its tokens of text are marked."""
 
     rows = "prompt"
 
@@ -45,10 +45,9 @@ class PromptEncoder(TemplateEncoder):
         row = self._row(raw)
         tools = row.tools or tuple(self.tools) or None
         chat = ChatRow(row.messages, tools, variables=row.variables, unread=tuple(name for name in row.unread if name not in row.extra))
-        _text_only(row.messages)
         text = self.encode.template.for_row(chat).render(row.messages, tools, prompt=True)
         self.unread.add(chat)
-        return [SupervisedText(text, (Span(0, len(text), 1.0),))]
+        return self.encode.with_media(chat, [SupervisedText(text, (Span(0, len(text), 1.0),))])
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         """Check nothing: a prompt has no mask."""
@@ -73,14 +72,6 @@ def prompt_row(raw: RawRow, media_folder: Path | None) -> tuple[PromptRow, Mappi
     return prompt, row.messages[-1]
 
 
-def _text_only(messages: Sequence[Mapping[str, Any]]) -> None:
-    for number, message in enumerate(messages, 1):
-        content = message.get("content")
-        if isinstance(content, list | tuple) and (kinds := sorted({part.get("type", "?") for part in content} - {"text"})):
-            hint = "Remove such rows."
-            raise UsageError(f"message {number} contains {' and '.join(kinds)}; only text prompts are supported", code="RL-026", hint=hint)
-
-
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
     """Fields of a prompt for rewards and schedulers: its messages, and the row's other fields."""
@@ -90,6 +81,12 @@ class PromptFacts:
     tools: Sequence[Mapping[str, Any]] | None = None  # those of the row
     variables: Mapping[str, Any] = field(default_factory=dict)  # chat template variables of the row
     answer: Mapping[str, Any] | None = None  # the row's own answer
+
+    @property
+    def has_media(self) -> bool:
+        """Whether the conversation has pictures, videos or audio."""
+        contents = [message.get("content") for message in self.messages]
+        return any(part["type"] != "text" for content in contents if not isinstance(content, str) for part in content or ())
 
 
 def prompt_facts(run: Run, prompts: Samples) -> list[PromptFacts]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,10 @@ from swift_train.trainer import options_with_effect
 
 from swift_core.checkpoints import family_of
 from swift_core.system import paths
+from swift_rollouts.chat_prompts import ChatPrompts
 from swift_rollouts.given import GivenAnswers
 from swift_rollouts.options import RewardOptions, RolloutOptions
-from swift_rollouts.prompts import prompt_facts
+from swift_rollouts.prompts import PromptFacts, prompt_facts
 from swift_rollouts.rewards.process import RewardProcess
 from swift_rollouts.rewards.reward import reward_choices
 from swift_rollouts.sampling import GroupSampler
@@ -60,11 +61,18 @@ class Samplers:
     score: Score | None
     rewards: RewardProcess | None
     turns: TurnProcess | None
+    _facts: dict[int, Sequence[PromptFacts]] = field(default_factory=dict)
 
     @property
     def processes(self) -> list[AbstractContextManager[Any]]:
         """The processes to enter."""
         return [process for process in (self.rewards, self.turns) if process]
+
+    def check(self, prompts: Samples, model: str) -> None:
+        """Check the engine with the first prompt; raises as `Engine.check` does."""
+        ids, tokenizer = prompts[0].ids.tolist(), tokenizer_of(self.session.trainer.processor)
+        text = tokenizer.decode(ids)
+        self.engine.check(ids, text, tokenizer.encode(text, add_special_tokens=False), model, self._chats(prompts).fields(0))
 
     def sampler(
         self, prompts: Samples, file: Callable[[int], Path], chosen: Callable[[int], Sequence[int]], count: int, rounds: int
@@ -79,17 +87,16 @@ class Samplers:
             rounds: maximum rounds of replacing groups without spread.
         """
         options, more = self.options, dict[str, Any]()
-        facts = prompt_facts(self.session.run, prompts) if self.session.strategy.writer else []
+        facts = self._of(prompts)
         if self.rewards and isinstance(options, RewardOptions):
             names = [choice.name for choice in reward_choices(options.reward_funcs, options.modules)]
             scorer = Scorer(self.rewards, facts, options.reward_weights or [1.0] * len(names))
             more = {"names": names, "spread": scorer.has_spread, "rounds": rounds, "score": _both(scorer, self.score)}
         elif self.score:
             more = {"score": self.score}
-        answers: Answers = partial(_answers, self.engine)
+        answers: Answers = partial(_answers, self.engine, self._chats(prompts))
         if self.turns:
-            tools = tool_schemas(tool_choices(options.tools, options.modules))
-            answers = self._conversations(self.turns, facts, tools).answers
+            answers = self._conversations(self.turns, facts, self._tools()).answers
         if options.sampled_share < 1:
             answers = GivenAnswers(
                 sampled=answers, share=options.sampled_share, template=self._template(), facts=facts, system=options.system,
@@ -113,6 +120,18 @@ class Samplers:
             max_turns=self.options.max_turns,
             last_turn=self.options.mask.turns == "last",
         )
+
+    def _of(self, prompts: Samples) -> Sequence[PromptFacts]:
+        """Return the facts of prompts, in the process that samples."""
+        if id(prompts) not in self._facts:
+            self._facts[id(prompts)] = prompt_facts(self.session.run, prompts) if self.session.strategy.writer else []
+        return self._facts[id(prompts)]
+
+    def _chats(self, prompts: Samples) -> ChatPrompts:
+        return ChatPrompts(self._of(prompts), self.options.system, self._tools())
+
+    def _tools(self) -> list[dict[str, Any]]:
+        return tool_schemas(tool_choices(self.options.tools, self.options.modules))
 
     def _template(self) -> ChatTemplate:
         return ChatTemplate(tokenizer_of(self.session.trainer.processor), family_of(base_of(self.session.run)).stop_tokens)
@@ -141,9 +160,11 @@ def _both(first: Score, second: Score | None) -> Score:
     return score
 
 
-def _answers(engine: Engine, _prompt: int, ids: Sequence[int], count: int, *, model: str, seed: int) -> list[Answer]:
+def _answers(
+    engine: Engine, chats: ChatPrompts, prompt: int, ids: Sequence[int], count: int, *, model: str, seed: int
+) -> list[Answer]:  # fmt: skip
     """Return answers of one turn."""
-    return engine.answers(ids, count, model=model, seed=seed)
+    return engine.answers(ids, count, model=model, seed=seed, chat=chats.fields(prompt))
 
 
 def _digest(prompts: Samples, session: Session, options: RolloutOptions) -> str:

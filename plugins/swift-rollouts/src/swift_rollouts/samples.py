@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from swift_train.media.files import MediaFile
 from swift_train.samples import Sample, Samples
 
-from swift_rollouts.generation import Answer
+from swift_rollouts.generation import Answer, Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,19 @@ class RolloutRow:
         answer: the answer.
         columns: numbers of the sequence by name, or of each sampled token.
         origin: the prompt's file and row, as text.
+        media: files of the prompt.
     """
 
     prompt: Sequence[int]
     answer: Answer
     columns: Mapping[str, float | NDArray[np.float32]] = field(default_factory=dict)
     origin: str = ""
+    media: tuple[MediaFile, ...] = ()
+
+    @classmethod
+    def of(cls, prompts: Samples, group: Group, answer: Answer, columns: Mapping[str, float | NDArray[np.float32]]) -> RolloutRow:
+        """Return the row of an answer of a group; `prompts` are those that the group's index counts."""
+        return cls(group.ids, answer, columns, prompts.origin(group.prompt), prompts[group.prompt].media)
 
 
 class RolloutSamples(Samples):
@@ -44,6 +52,7 @@ class RolloutSamples(Samples):
         self.lengths = np.array([len(row.prompt) + len(row.answer.ids) for row in rows], np.int64)
         self.supervised = np.array([row.answer.sampled for row in rows], np.int64)
         self.counts = np.ones(len(rows), np.int64)
+        self.media_counts = np.array([len(row.media) for row in rows], np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,7 +62,7 @@ class RolloutSamples(Samples):
         row = self.rows[index]
         weights = np.zeros(len(row.prompt) + len(row.answer.ids), np.float32)
         weights[len(row.prompt) :] = row.answer.mask or 1.0
-        return [Sample(np.array([*row.prompt, *row.answer.ids], np.int32), weights, row.origin, row.columns)]
+        return [Sample(np.array([*row.prompt, *row.answer.ids], np.int32), weights, row.origin, row.columns, row.media)]
 
     def origin(self, index: int) -> str:
         """Return the prompt's file and row as text."""

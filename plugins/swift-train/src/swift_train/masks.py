@@ -51,8 +51,15 @@ class ChatEncoder:
             UsageError: the template raises an error, omits a part of the conversation, or the supervised text can't be determined; a media
                 file is damaged.
         """
+        return self.with_media(row, self._texts(row))
+
+    def with_media(self, row: ChatRow, texts: list[SupervisedText]) -> list[SupervisedText]:
+        """Return rendered texts of a conversation with the placeholders of its media expanded.
+
+        Raises:
+            UsageError: the template omits a file, or one is damaged.
+        """
         files, processor = self.media.files(row.messages), self.media.processor
-        texts = self._texts(row)
         if processor is None or not (files or any(token in texts[-1].text for token in processor.placeholders.values())):
             return texts
         check_places(self.template.for_row(row).render(row.messages, row.tools), [file.kind for file in files], processor.placeholders)
