@@ -175,7 +175,7 @@ def test_media_of_preferences_and_prompts(folder):
     [
         ("none.png", "there is no file"),
         ("deep", "'deep' is a folder, not an image"),
-        ("notes.png", "'notes.png' is not an image: it begins with b'no pictu'"),
+        ("notes.png", "'notes.png' is not an image: it begins with b'no image'"),
         ("empty.png", "'empty.png' is not an image: it is empty"),
         ("c.wav", "'c.wav' is not an image: it is an audio file"),
         ("../outside.png", "leads out of"),
