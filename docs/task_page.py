@@ -20,6 +20,8 @@ _COMPARED: Mapping[str, str] = {  # task → with what its tests compare it
     "pretrain": "as sft",
     "dpo": "every loss and its gradient with TRL 1.16's `DPOTrainer._compute_loss`, several at once with weights; ten steps of training "
     "(lane `rl`); sigmoid with plain torch",
+    "online-dpo": "loss and gradient of two steps with TRL 1.16's `DPOTrainer._compute_loss` on the sampled pairs; one and two processes; "
+    "killed runs (lane `kill`)",
     "orpo": "one and two processes",
     "cpo": "one and two processes",
     "simpo": "as cpo, whose loss it is",

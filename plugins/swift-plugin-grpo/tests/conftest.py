@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(scope="session")
 def reloaded(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The tiny model behind another URL, for trainings of all weights, which give it theirs."""
-    from grpo_server import Served
+    from tests.in_process_server import Served
 
     made = Served(tiny_model, tmp_path_factory.getbasetemp())
     yield made
@@ -25,7 +25,7 @@ def reloaded(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def served(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The tiny model behind a URL."""
-    from grpo_server import Served
+    from tests.in_process_server import Served
 
     made = Served(tiny_model, tmp_path_factory.getbasetemp())
     yield made

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from grpo_server import Served
 from swift_plugin_grpo.local_teacher import divergences
 from swift_rollouts.generation import Generation, generation_file
 from swift_train.testing import run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.contract import Server
+from tests.in_process_server import Served
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from grpo_server import Served
 from swift_rollouts.generation import Generation, generation_file
 from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import on_ranks, run_training, training_run, write_rows
 
 from swift_core.contract import Server, SwiftError, UsageError
+from tests.in_process_server import Served
 
 REWARDS = '''
 import time

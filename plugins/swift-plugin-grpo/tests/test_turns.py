@@ -7,7 +7,6 @@ from dataclasses import replace
 from shutil import copytree
 
 import pytest
-from grpo_server import Served
 from swift_http.tools import PARSERS
 from swift_rollouts.engine import Engine
 from swift_rollouts.generation import Generation, evaluation_file, generation_file
@@ -23,6 +22,7 @@ from swift_train.testing import run_training, training_run, write_rows
 from transformers import AutoTokenizer
 
 from swift_core.contract import Server, SwiftError, UsageError
+from tests.in_process_server import Served
 
 CODE = '''
 def again(messages, hint, turns):

@@ -1,8 +1,8 @@
-"""The rows of each step of a generation: answers with their advantages, and metrics."""
+"""The rows of each step of a generation: answers with their advantages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from swift_rollouts.advantages import advantages
+from swift_rollouts.reward_metrics import rewards_of
 from swift_rollouts.samples import RolloutRow, RolloutSamples
-from swift_rollouts.scoring import totals
 
 from swift_plugin_grpo.old_policy import OldPolicy
 
@@ -54,7 +54,7 @@ def build_steps(generation: Generation, options: GrpoOptions, rows_per_step: int
         prompts: the encoded prompts.
         file: of the log-probabilities of the policy before the generation is trained.
     """
-    rewards = _rewards(generation, options)
+    rewards = rewards_of(generation, options)
     found = advantages(rewards, options.scale_rewards, options.advantage_estimator)
     rows = [
         RolloutRow.of(prompts, group, answer, {"advantage": float(advantage), **_of_tokens(answer)})
@@ -81,28 +81,3 @@ def _computed(rows: Sequence[RolloutRow], options: GrpoOptions) -> list[RolloutR
 
 def _left_out(answer: Answer, options: GrpoOptions) -> bool:
     return options.mask_truncated_completions and answer.finish == "length"
-
-
-def _rewards(generation: Generation, options: GrpoOptions) -> list[NDArray[np.float64]]:
-    """Return the total rewards of the answers of each group."""
-    weights = options.reward_weights or [1.0] * len(generation.rewards)
-    return [totals(group, weights) for group in generation.groups]
-
-
-def metrics_of(generation: Generation, options: GrpoOptions) -> dict[str, float]:
-    """Return the metrics of a generation."""
-    rewards = _rewards(generation, options)
-    answers = [answer for group in generation.groups for answer in group.answers]
-    every = np.concatenate(list(rewards))
-    parts: Mapping[str, list[float]] = {
-        name: [value for answer in answers if (value := answer.rewards[place]) is not None] for place, name in enumerate(generation.rewards)
-    }
-    return {
-        "reward": float(every.mean()),
-        "reward_std": float(np.mean([group.std(ddof=1) if len(group) > 1 else 0.0 for group in rewards])),
-        **{f"rewards/{name}": float(np.mean(values)) for name, values in parts.items() if values and len(parts) > 1},
-        "groups_without_spread": float(sum(np.ptp(group) == 0 for group in rewards)),
-        **({"groups_replaced": float(generation.replaced)} if generation.replaced else {}),
-        **generation.metrics(),
-        "completions/longest": float(max(answer.sampled for answer in answers)),
-    }

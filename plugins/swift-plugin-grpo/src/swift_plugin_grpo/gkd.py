@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from swift_rollouts.answers_task import AnswersTask
 from swift_rollouts.assembly import make_feed
 from swift_rollouts.samples import RolloutRow, RolloutSamples
 from swift_train.tasks import Loss, NextToken
 
-from swift_plugin_grpo.answers_task import AnswersTask
 from swift_plugin_grpo.local_teacher import divergences, load_teacher
 from swift_plugin_grpo.teacher import Teacher, check_teacher
 

@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from swift_rollouts.answers_task import AnswersTask
 from swift_rollouts.assembly import make_feed
 from swift_rollouts.generation import Generation, generation_file
 from swift_rollouts.initial import InitialWeights
+from swift_rollouts.reward_metrics import metrics_of
 from swift_train.scoring import with_column
 from swift_train.tasks import Loss, NextToken
 
-from swift_plugin_grpo.answers_task import AnswersTask
-from swift_plugin_grpo.build import StepRows, build_steps, metrics_of
+from swift_plugin_grpo.build import StepRows, build_steps
 from swift_plugin_grpo.local_teacher import load_teacher
 from swift_plugin_grpo.losses import masked_count, terms
 from swift_plugin_grpo.teacher import Teacher, check_teacher

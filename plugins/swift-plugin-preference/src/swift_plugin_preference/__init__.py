@@ -1,4 +1,4 @@
-"""Preference tasks: DPO with its losses, KTO, ORPO, CPO, SimPO and reward models."""
+"""Preference tasks: DPO with its losses, on rows or on sampled answers, KTO, ORPO, CPO, SimPO and reward models."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def swift_tasks() -> list[TaskSpec]:
             loss_scope="step",
         ),
         _task("rewards:Rm", name="rm", summary="Train a reward model on preference pairs", also=("reward",), head="score:1"),
+        _task(
+            "online_dpo:OnlineDpo",
+            name="online-dpo",
+            summary="Train on preferences between sampled answers scored by reward functions, relative to a reference policy (online DPO)",
+            rows=("prompt", "chat"),
+            options=Ref("swift_plugin_preference.online_options:OnlineDpoOptions"),
+            prepare=Ref("swift_rollouts.server:prepare"),
+            carry_out=Ref("swift_rollouts.server:carry_out"),
+        ),
         _task("tasks:Orpo", name="orpo", summary="Train on preference pairs by their odds ratio, without a reference policy (ORPO)"),
         _task("tasks:Cpo", name="cpo", summary="Train on preference pairs without a reference policy (CPO)"),
         _task(

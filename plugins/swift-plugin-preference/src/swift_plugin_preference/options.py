@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 from swift_train.options import TRUNCATIONS, ScoreOptions, SupervisedOptions
 
-from swift_core.options import option
+from swift_core.options import Options, option
 
 DpoLoss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop", "sft",
@@ -26,14 +26,14 @@ class PairOptions(SupervisedOptions):
     )
 
 
-class ReferenceOptions(PairOptions):
+class ReferenceOptions(Options):
     """Options of every task with a reference policy."""
 
     beta: float = option(0.1, "Strength of the constraint to the reference policy; larger values keep the model closer to it.", gt=0)
 
 
-class DpoOptions(ReferenceOptions):
-    """Options of `swift dpo`."""
+class DpoLossOptions(ReferenceOptions):
+    """Options of the losses of a preference pair against a reference policy."""
 
     loss_type: list[DpoLoss] = option(lambda: ["sigmoid"], "Loss of a pair; several are added, each with its weight in loss_weights.")
     loss_weights: list[float] = option(list, "Weights of the losses in loss_type; default: 1 each.")
@@ -50,7 +50,11 @@ class DpoOptions(ReferenceOptions):
         return self
 
 
-class KtoOptions(ReferenceOptions):
+class DpoOptions(DpoLossOptions, PairOptions):
+    """Options of `swift dpo`."""
+
+
+class KtoOptions(ReferenceOptions, PairOptions):
     """Options of `swift kto`."""
 
     desirable_weight: float = option(1.0, "Weight of the losses of good answers.", gt=0)

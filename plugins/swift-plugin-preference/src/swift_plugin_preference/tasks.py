@@ -9,9 +9,9 @@ import torch
 from swift_train.tasks import Loss
 from torch.nn.functional import logsigmoid, relu
 
-from swift_plugin_preference.alignment import COLUMN, with_alignment
+from swift_plugin_preference.alignment import with_alignment
 from swift_plugin_preference.answers import REFERENCE, log_probabilities, supervised_lengths
-from swift_plugin_preference.dpo_losses import LOSSES, Ratios
+from swift_plugin_preference.dpo_loss import dpo_loss, sorted_loss
 from swift_plugin_preference.pairs import PairTask, pair_loss, pairs
 
 if TYPE_CHECKING:
@@ -31,34 +31,18 @@ class Dpo(PairTask):
     options: DpoOptions
     reference = REFERENCE
 
-    @property
-    def _sorted(self) -> str:
-        """The loss that compares the sorted answers of a step, if there is one."""
-        return next((name for name in self.options.loss_type if name.startswith("aot")), "")
-
     def evaluated_together(self, per_step: int) -> int | None:
         """Return the rows of a step, if their order matters."""
-        return per_step if self._sorted else None
+        return per_step if sorted_loss(self.options) else None
 
     def prepare(self, step: Step, micros: Sequence[Micro]) -> Sequence[Micro]:
         """Find what each answer is compared with, if that depends on the others of the step."""
-        return with_alignment(step, micros, paired=self._sorted == "aot") if self._sorted else micros
+        kind = sorted_loss(self.options)
+        return with_alignment(step, micros, paired=kind == "aot") if kind else micros
 
     def loss(self, output: Tensor, micro: Micro) -> Loss:
         """Return the weighted sum of the losses in `loss_type`, and metrics."""
-        options, reference = self.options, micro.columns["reference"]
-        found, lengths = log_probabilities(output, micro), supervised_lengths(micro)
-        nll = -pairs(found / lengths)[0]
-        aligned = micro.columns.get(COLUMN, torch.zeros_like(reference))
-        ratios = Ratios(
-            *pairs(found - reference), *pairs(lengths), *pairs(reference), *pairs(aligned), nll, options.beta, options.label_smoothing,
-            options.discopop_tau,
-        )  # fmt: skip
-        weights = options.loss_weights or [1.0] * len(options.loss_type)
-        losses = options.rpo_alpha * nll
-        for name, weight in zip(options.loss_type, weights, strict=True):
-            losses = losses + weight * LOSSES[name](ratios)
-        return pair_loss(losses, options.beta * ratios.chosen, options.beta * ratios.rejected, micro, nll_loss=nll)
+        return dpo_loss(output, micro, self.options)
 
 
 class Orpo(PairTask):

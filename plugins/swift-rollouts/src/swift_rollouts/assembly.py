@@ -57,10 +57,11 @@ def make_feed(
             have media; the server does not fit.
     """
     count = options.num_generations if isinstance(options, RewardOptions) else 1
+    per_row = options.answers_per_row if isinstance(options, RewardOptions) else 1
     rows = session.rows_per_step * options.steps_at_once
-    if rows % count:
+    if rows % per_row:
         raise UsageError(
-            f"{rows} answers are sampled at once, which is not a multiple of num_generations ({count})",
+            f"{rows} answers are sampled at once, which is not a multiple of num_generations ({per_row})",
             code="RL-001",
             where="num_generations",
             hint="They are batch_size × gradient_accumulation_steps × processes; change one of them.",
@@ -68,7 +69,7 @@ def make_feed(
     for samples in (prompts, session.heldout) if session.heldout is not None else (prompts,):
         _check_context(samples, session, options)
         _check_media(samples, options)
-    order = EpochSampler(len(prompts), rows // count, seed=options.seed, shuffle=options.shuffle)
+    order = EpochSampler(len(prompts), rows // per_row, seed=options.seed, shuffle=options.shuffle)
     rollout, server = options.engine, server_of(session.run)
     engine = Engine(server, options, session.vocabulary)
     samplers = make_samplers(session, options, engine, score)

@@ -130,9 +130,17 @@ class RewardOptions(RewardWeights, RolloutOptions):
         False, "Dynamic sampling: replace groups whose answers all have the same reward (zero advantage) by groups of other prompts."
     )
     max_resample_times: int = option(3, "With dynamic_sample: maximum rounds of resampling.", ge=1)
+    missing_eos_penalty: float = option(
+        0.0, "Subtracted from the reward of an answer that was truncated at max_completion_length, without a token that ends it.", ge=0
+    )
     mask_truncated_completions: bool = option(
         False, "Exclude answers that were truncated at max_completion_length from the loss.", also=("overlong_filter",)
     )
+
+    @property
+    def answers_per_row(self) -> int:
+        """Answers to a prompt that are rows of their own; 1 if a row is made of all of them."""
+        return self.num_generations
 
     @model_validator(mode="after")
     def _weights(self) -> Self:

@@ -90,7 +90,7 @@ class Samplers:
         facts = self._of(prompts)
         if self.rewards and isinstance(options, RewardOptions):
             names = [choice.name for choice in reward_choices(options.reward_funcs, options.modules)]
-            scorer = Scorer(self.rewards, facts, options.reward_weights or [1.0] * len(names))
+            scorer = Scorer(self.rewards, facts, options.reward_weights or [1.0] * len(names), options.missing_eos_penalty)
             more = {"names": names, "spread": scorer.has_spread, "rounds": rounds, "score": _both(scorer, self.score)}
         elif self.score:
             more = {"score": self.score}

@@ -36,6 +36,12 @@ class RolloutRow:
         """Return the row of an answer of a group; `prompts` are those that the group's index counts."""
         return cls(group.ids, answer, columns, prompts.origin(group.prompt), prompts[group.prompt].media)
 
+    def sequence(self) -> Sample:
+        """Return the sequence; the sampled tokens have weight 1."""
+        weights = np.zeros(len(self.prompt) + len(self.answer.ids), np.float32)
+        weights[len(self.prompt) :] = self.answer.mask or 1.0
+        return Sample(np.array([*self.prompt, *self.answer.ids], np.int32), weights, self.origin, self.columns, self.media)
+
 
 class RolloutSamples(Samples):
     """The samples of a step. Rows from which nothing is learned need not be among them; they are counted nevertheless.
@@ -58,11 +64,8 @@ class RolloutSamples(Samples):
         return len(self.rows)
 
     def sequences(self, index: int) -> list[Sample]:
-        """Return the one sequence of a row; the sampled tokens have weight 1."""
-        row = self.rows[index]
-        weights = np.zeros(len(row.prompt) + len(row.answer.ids), np.float32)
-        weights[len(row.prompt) :] = row.answer.mask or 1.0
-        return [Sample(np.array([*row.prompt, *row.answer.ids], np.int32), weights, row.origin, row.columns, row.media)]
+        """Return the one sequence of a row."""
+        return [self.rows[index].sequence()]
 
     def origin(self, index: int) -> str:
         """Return the prompt's file and row as text."""

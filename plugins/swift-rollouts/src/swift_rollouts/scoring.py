@@ -23,11 +23,13 @@ class Scorer:
         process: computes them.
         facts: of the prompts, by index.
         weights: of the rewards.
+        eos_penalty: is subtracted from the reward of an answer that was truncated.
     """
 
     process: RewardProcess
     facts: Sequence[PromptFacts]
     weights: Sequence[float]
+    eos_penalty: float = 0.0
 
     def __call__(self, groups: Sequence[Group]) -> None:
         """Set the rewards of the answers of groups.
@@ -56,10 +58,14 @@ class Scorer:
 
     def has_spread(self, group: Group) -> bool:
         """Return whether the answers of a group have different rewards."""
-        return bool(np.ptp(totals(group, self.weights)) > 0)
+        return bool(np.ptp(totals(group, self.weights, self.eos_penalty)) > 0)
 
 
-def totals(group: Group, weights: Sequence[float]) -> NDArray[np.float64]:
-    """Return the weighted sum of the rewards of each answer of a group, (answers,); a reward that does not apply counts as 0."""
+def totals(group: Group, weights: Sequence[float], eos_penalty: float = 0.0) -> NDArray[np.float64]:
+    """Return the weighted sum of the rewards of each answer of a group, (answers,); a reward that does not apply counts as 0.
+
+    `eos_penalty` is subtracted from that of an answer that was truncated.
+    """
     values = np.array([[value or 0.0 for value in answer.rewards] for answer in group.answers], np.float64)
-    return values @ np.array(weights, np.float64)
+    truncated = np.array([answer.finish == "length" for answer in group.answers], np.float64)
+    return values @ np.array(weights, np.float64) - eos_penalty * truncated

@@ -1,21 +1,23 @@
-"""Base of the tasks of this plugin: prompts as rows, and logits of the sampled tokens without dropout."""
+"""Base of tasks on sampled answers: prompts as rows, and logits of the sampled tokens without dropout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swift_rollouts.dropout import without_dropout
-from swift_rollouts.prompts import PromptEncoder
 from swift_train.tasks import NextToken
 
+from swift_rollouts.dropout import without_dropout
+from swift_rollouts.prompts import PromptEncoder
+
 if TYPE_CHECKING:
-    from swift_rollouts.options import RolloutOptions
     from swift_train.batches import Micro
     from swift_train.media.rows import RowMedia
     from torch import Tensor
     from torch.nn import Module
     from transformers import PreTrainedTokenizerBase
+
+    from swift_rollouts.options import RolloutOptions
 
 
 class AnswersTask(NextToken):
