@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from grpo_server import Served
 from PIL import Image
 from swift_rollouts.generation import Generation, generation_file
 from swift_testing.tiny_vlm import write_tiny_vlm
 from swift_train.testing import run_training, training_run, write_rows
 
 from swift_core.contract import Server, UsageError
+from tests.in_process_server import Served
 
 COLOURS = ("red", "blue", "green", "white")
 REWARDS = '''
