@@ -10,9 +10,9 @@ from swift_core.options import fields
 from swift_core.plugins import registry
 
 _SCOPES = {
-    "token": "all; sequences may be split over processes (context parallelism)",
-    "sample": "all but context parallelism, since a term of the loss needs a whole answer",
-    "step": "all but context parallelism, since a term of the loss needs the other rows of the step",
+    "token": "all; with context parallelism each process computes the loss of its tokens",
+    "sample": "all; with context parallelism the outputs of whole answers are gathered on each process",
+    "step": "all; with context parallelism the outputs of whole rows are gathered on each process",
 }
 _HEADS = {"": "next token", "hidden": "none: the hidden states"}
 _COMPARED: Mapping[str, str] = {  # task → with what its tests compare it

@@ -180,7 +180,7 @@ class DatasetSpec(Spec):
 class TaskSpec(Spec):
     """A training task. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
 
-    `loss_scope` is what a term of its loss depends on: a token, a sample or all of a step. Strategies that split sequences support `token`.
+    `loss_scope` is what a term of its loss depends on: a token, a sample or all of a step; strategies that split sequences need to know.
     `head` is the output layer that the model needs: "" for the next token, "score:N" for N numbers per sequence (N may be the name of the
     task's option that has it), "hidden" for none. `prepare` and `carry_out` are those of a `VerbSpec`, for tasks that need a server.
     `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_data.inspector.RowInspector`.

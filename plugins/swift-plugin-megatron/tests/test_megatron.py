@@ -175,6 +175,16 @@ def test_interleaved_stages(rows, tmp_path, layout, tuner):
         torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
 
 
+@pytest.mark.parametrize("layout", ["TP2", "CP2", "CP2 PP2", "SP2 CP2"])
+def test_losses_of_whole_rows(tiny_model, tmp_path, layout):
+    """A loss of pairs of answers, from the logits that the processes of a context-parallel group gather."""
+    prompts = [{"prompt": f"Number {number}?", "chosen": "yes " * (1 + number), "rejected": "no " * (8 - number)} for number in range(8)]
+    rows, more = write_rows(tmp_path / "pairs.jsonl", prompts), {"task": "dpo", "epochs": 3}
+    one = steps(run_training(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one"))
+    assert len({loss for loss, _ in one}) == 3
+    close(train(run_of(tiny_model, rows, layout, **more), ALL[layout][0], tmp_path / "many"), one)
+
+
 @pytest.mark.parametrize("layout", ["TP2 DP2", "PP2", "SP2", "CP4", "SP2 CP2"])
 def test_packed_texts(tiny_model, tmp_path, layout):
     """Several rows in one, which don't see each other."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from swift_formats.config import quantization_of
-from swift_train.strategy_checks import language_model_head, losses_by_token, missing_engine, sharded_optimizer, unsupported_device
+from swift_train.strategy_checks import language_model_head, missing_engine, sharded_optimizer, unsupported_device
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
@@ -39,8 +39,6 @@ def problems(run: Run) -> Iterator[Problem]:
         yield from _model_problems(config, quantized="quantizer" in run.parts)
         yield from size_problems(choice.make_options(), run.workers, config)
     yield from language_model_head("megatron", run, "parallel")
-    if int(choice.options.get("context", 1)) > 1:
-        yield from losses_by_token("context parallelism", run, "parallel.context")
 
 
 def unsupported_settings(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_train.context_outputs import ShardedCall
 from swift_train.context_parallel import row_lengths
 from torch import nn
 from torch.nn import functional
@@ -123,6 +124,7 @@ class Stage(nn.Module):
         self.hidden_size: int = hf_config.hidden_size
         self.is_first, self.is_last, self.sequence_parallel = is_first, is_last, sequence_parallel
         self._lengths: tuple[int, ...] = ()
+        self._whole = False
         virtual_stage = chunk if config.virtual_pipeline_model_parallel_size else None
         shards = config.tensor_model_parallel_size
         self.model = GPTModel(
@@ -150,9 +152,12 @@ class Stage(nn.Module):
         """Set the hidden states received from the previous stage."""
         self.model.set_input_tensor(hidden_states)
 
-    def set_row_lengths(self, lengths: tuple[int, ...]) -> None:
-        """Set the lengths of the rows of the next pass; the position ids of a shard of the tokens do not have them."""
-        self._lengths = lengths
+    def set_row_lengths(self, lengths: tuple[int, ...], *, whole: bool = False) -> None:
+        """Set the lengths of the rows of the next pass; the position ids of a shard of the tokens do not have them.
+
+        With `whole`, the pass gets all tokens of a context-parallel group: it computes those of this process, and gathers the logits.
+        """
+        self._lengths, self._whole = lengths, whole
 
     def forward(
         self, input_ids: Tensor, position_ids: Tensor | None = None, logits_to_keep: Tensor | None = None, use_cache: bool = False
@@ -160,13 +165,19 @@ class Stage(nn.Module):
         """Return logits (1, positions, vocabulary) at the positions to keep, as `.logits`."""
         from transformers.modeling_outputs import CausalLMOutput
 
+        call = ShardedCall(input_ids.shape[1], logits_to_keep, groups.context()) if self._whole else None
+        if call:
+            input_ids, logits_to_keep = input_ids[:, call.tokens], call.positions
+            position_ids = None if position_ids is None else position_ids[:, call.tokens]
+
         def head(hidden_states: Tensor, output_layer: nn.Module, output_weight: Tensor | None, **_: Any) -> Tensor:
             hidden_states = gather_shards(hidden_states, 0, groups.tensor()) if self.sequence_parallel else hidden_states
             kept = hidden_states if logits_to_keep is None else hidden_states.index_select(0, logits_to_keep)
             logits = gather_shards(output_layer(kept, weight=output_weight)[0], -1, groups.tensor())
             return logits.transpose(0, 1)[..., : self.vocab_size]
 
-        return CausalLMOutput(logits=self._run(input_ids, position_ids, head))
+        logits = self._run(input_ids, position_ids, head)
+        return CausalLMOutput(logits=call.gather(logits) if call else logits)
 
     def hidden_states(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
         """Return the hidden states (local tokens, 1, hidden size) of a stage that is not the last."""

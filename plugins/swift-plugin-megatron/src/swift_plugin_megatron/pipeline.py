@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from swift_train.context_outputs import ShardedCall, pad_rows
 from swift_train.context_parallel import pad_to_multiple, shard_tokens
 
 from swift_plugin_megatron import groups
@@ -32,10 +33,14 @@ class Pipeline:
 
     Args:
         dtype: data type of the activations between stages.
+        whole_rows: whether the processes of a context-parallel group compute the loss from the outputs of whole rows.
     """
 
-    def __init__(self, stages: Sequence[Stage], sizes: Sizes, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], sizes: Sizes, dtype: torch.dtype, device: torch.device, *, whole_rows: bool = False
+    ) -> None:
         self.stages, self.sizes, self.dtype, self.device = stages, sizes, dtype, device
+        self.whole_rows = whole_rows and sizes.context > 1
         self.rank, self.ranks = dist.get_rank(groups.pipeline()), dist.get_world_size(groups.pipeline())
         # one group between neighbours; with interleaving another one between the last and the first process
         count = min(2, len(stages))
@@ -87,21 +92,28 @@ class Pipeline:
         return total.item()
 
     def _local_tokens(self, micro: Micro) -> Micro:
-        """Return this process's tokens of a micro-batch, padded so that they can be sharded."""
-        micro = pad_to_multiple(micro, self.sizes.context * self.sizes.sequence_shards)
+        """Return this process's tokens of a micro-batch, padded so that they can be sharded; all tokens if losses need whole rows."""
+        multiple = self.sizes.context * self.sizes.sequence_shards
+        if self.whole_rows:
+            return pad_rows(micro, multiple)
+        micro = pad_to_multiple(micro, multiple)
         return shard_tokens(micro, dist.get_rank(groups.context()), self.sizes.context) if self.sizes.context > 1 else micro
 
     def _forward(self, stage: Stage, micro: Micro, task: ForwardLoss, *, train: bool) -> tuple[Tensor | None, Tensor]:
         received = None
-        stage.set_row_lengths(micro.lengths)
+        stage.set_row_lengths(micro.lengths, whole=self.whole_rows)
+        tokens = slice(None)
+        if self.whole_rows:
+            tokens = ShardedCall(micro.input_ids.shape[1], None, groups.context()).tokens
         if not stage.is_first:
-            shape = torch.Size((micro.input_ids.shape[1] // self.sizes.sequence_shards, 1, stage.hidden_size))
+            shape = torch.Size((micro.input_ids[:, tokens].shape[1] // self.sizes.sequence_shards, 1, stage.hidden_size))
             received = self._receive(shape, -1, self.forward_groups).requires_grad_(train)
             stage.set_input(received)
         with torch.set_grad_enabled(train):
             if stage.is_last:
-                return received, task.loss(task.forward(stage, micro), micro)
-            return received, stage.hidden_states(micro.input_ids, micro.position_ids)
+                loss = task.loss(task.forward(stage, micro), micro)
+                return received, loss / self.sizes.context if self.whole_rows else loss
+            return received, stage.hidden_states(micro.input_ids[:, tokens], micro.position_ids[:, tokens])
 
     def _send(self, tensor: Tensor, step: int, pipeline_groups: Sequence[dist.ProcessGroup | None]) -> None:
         self._sent = [(work, sent) for work, sent in self._sent if not work.is_completed()]

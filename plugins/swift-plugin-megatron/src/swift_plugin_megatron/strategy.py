@@ -3,7 +3,7 @@
 - One process reads the transformers model and broadcasts its weights, a few at a time; each process loads its shards of them into a
   GPTModel. The same weight map gathers them for checkpoints, which are plain transformers checkpoints.
 - The processes of a tensor-parallel group compute the same rows, and the same loss from full logits, so any task of the loop works; those
-  of a context-parallel group each compute the loss of some tokens of the same rows.
+  of a context-parallel group each compute the loss of some tokens of the same rows, or that of whole rows from their gathered logits.
 - Gradients are reduced over the replicas once per step, before clipping.
 - Trainable weights are float32. If the model was loaded in bfloat16, the passes use rounded copies of them.
 """
@@ -44,6 +44,7 @@ class MegatronStrategy:
     """`swift_train.strategy.Strategy` over megatron-core's GPTModel."""
 
     fixed_shapes = False
+    whole_rows = False  # `swift_train.strategy.TokenSharding`
 
     def __init__(self, options: MegatronOptions) -> None:
         self.options = options
@@ -71,7 +72,7 @@ class MegatronStrategy:
         if self.options.distributed_optimizer:
             self.distributed_optimizer = DistributedOptimizer(self.optimizer, self.trainable)
         self.saves_shard = state.is_first_copy()
-        self.pipeline = Pipeline(self.model.chunks, self.sizes, dtype, self.device)
+        self.pipeline = Pipeline(self.model.chunks, self.sizes, dtype, self.device, whole_rows=self.whole_rows)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Reduce a number over the data ranks (sum), or over all processes (max)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swift_train.strategy_checks import language_model_head, losses_by_token, quantized_weights, sharded_optimizer, unsupported_device
+from swift_train.strategy_checks import language_model_head, quantized_weights, sharded_optimizer, unsupported_device
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
@@ -40,8 +40,6 @@ def problems(run: Run) -> Iterator[Problem]:
         yield Problem(code="PARALLEL-041", where="attention", message=message, hint="Omit --attention.")
     if "tuner" in run.parts:
         yield from _tuner(run, options)
-    if options.context > 1:
-        yield from losses_by_token("context parallelism", run, "parallel.context")
     if options.pipeline > 1:
         yield from language_model_head("pipeline parallelism", run, "parallel.pipeline")
     if "task" in run.parts and run.part("task").options.get("compile") and max(options.context, options.tensor, options.pipeline) > 1:

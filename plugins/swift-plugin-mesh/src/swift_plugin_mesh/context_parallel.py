@@ -2,17 +2,22 @@
 
 An architecture may mix tokens outside attention too, as convolutions and state-space layers do, or transform its attention scores in a way
 that is not implemented here. The model is therefore probed: the logits computed by all processes together must equal those of one process.
+
+A loss that is a sum over tokens is computed by each process from its own tokens; any other from the gathered outputs of whole rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from swift_train.adapters import takes_logits_to_keep
 from swift_train.batches import Micro
 from swift_train.causal_attention import attend_by_row, unsupported_argument
+from swift_train.context_outputs import ShardedCall, pad_rows
 from swift_train.context_parallel import attend_over_heads, shard_tokens
 from swift_train.sharding import fsdp_modules
 from torch import Tensor
@@ -60,13 +65,34 @@ class ContextParallel:
             message = f"{type(model).__name__} computes different logits with context parallelism (by {self.difference:.2g})"
             raise UsageError(message, code="PARALLEL-046", where="parallel.context", hint=_HINT)
 
-    def wrap(self, task: ForwardLoss) -> ForwardLoss:
-        """Return a task whose forward pass runs on this process's part of the tokens."""
-        return _LocalTask(task, self)
+    def of_tokens(self, micros: Sequence[Micro], task: ForwardLoss) -> tuple[list[Micro], ForwardLoss]:
+        """Return this process's tokens of each micro-batch, and the task on them; its loss is a sum over tokens."""
+        return [shard_tokens(micro, self.part, self.parts) for micro in micros], _TokenTask(task, self)
 
-    def local(self, micros: Sequence[Micro]) -> list[Micro]:
-        """Return this process's tokens of each micro-batch."""
-        return [shard_tokens(micro, self.part, self.parts) for micro in micros]
+    def of_rows(self, micros: Sequence[Micro], task: ForwardLoss) -> tuple[list[Micro], ForwardLoss]:
+        """Return the micro-batches, and the task: its forward pass runs on this process's tokens, its loss on the outputs of whole rows."""
+        return [pad_rows(micro, self.parts) for micro in micros], _RowTask(task, self)
+
+    @contextmanager
+    def sharded_calls(self, model: Module) -> Iterator[None]:
+        """Run calls of the model on this process's tokens, and gather their logits."""
+        calls: list[ShardedCall] = []
+
+        def before(module: Module, _: Any, arguments: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
+            ids, positions = arguments["input_ids"], arguments.get("logits_to_keep")
+            call = ShardedCall(ids.shape[1], positions, self.group)
+            calls.append(call)
+            tokens = {"input_ids": ids[:, call.tokens], "position_ids": arguments["position_ids"][..., call.tokens]}
+            return (), {**arguments, **tokens, **({} if positions is None else {"logits_to_keep": call.positions})}
+
+        def after(module: Module, _: Any, output: Any) -> Any:
+            output.logits = calls.pop().gather(output.logits)
+            return output
+
+        with ExitStack() as stack:
+            stack.callback(model.register_forward_pre_hook(before, with_kwargs=True).remove)
+            stack.callback(model.register_forward_hook(after).remove)
+            yield
 
     def attend(  # noqa: PLR0917 (the signature is transformers')
         self,
@@ -93,7 +119,7 @@ class ContextParallel:
         return attend_over_heads(per_row, query[0], key[0], value[0], self.group).transpose(0, 1)[None], None
 
 
-class _LocalTask:
+class _TokenTask:
     def __init__(self, task: ForwardLoss, context: ContextParallel) -> None:
         self._task, self._context = task, context
         self.loss = task.loss
@@ -101,6 +127,19 @@ class _LocalTask:
     def forward(self, model: Module, micro: Micro) -> Tensor:
         self._context.lengths = micro.lengths
         return self._task.forward(model, micro)
+
+
+class _RowTask:
+    def __init__(self, task: ForwardLoss, context: ContextParallel) -> None:
+        self._task, self._context = task, context
+
+    def forward(self, model: Module, micro: Micro) -> Tensor:
+        self._context.lengths = micro.lengths
+        with self._context.sharded_calls(model):
+            return self._task.forward(model, micro)
+
+    def loss(self, output: Tensor, micro: Micro) -> Tensor:
+        return self._task.loss(output, micro) / self._context.parts
 
 
 def _probe(vocabulary: int) -> Micro:
@@ -122,9 +161,10 @@ def _probe(vocabulary: int) -> Micro:
 
 @torch.no_grad()
 def _logits(module: Module, micro: Micro) -> Tensor:
-    """(tokens, vocabulary), float32."""
+    """(tokens, vocabulary), or the numbers of another head; float32."""
     module.eval()
-    logits: Tensor = module(input_ids=micro.input_ids, position_ids=micro.position_ids, use_cache=False).logits[0].float()
+    kept = {"logits_to_keep": torch.arange(micro.input_ids.shape[1], device=micro.input_ids.device)} if takes_logits_to_keep(module) else {}
+    logits: Tensor = module(input_ids=micro.input_ids, position_ids=micro.position_ids, use_cache=False, **kept).logits[0].float()
     for part in fsdp_modules(module):
         part.reshard()
     return logits

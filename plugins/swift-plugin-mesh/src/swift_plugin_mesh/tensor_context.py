@@ -32,6 +32,7 @@ class TensorContextStrategy(MeshStrategy):
     """`swift_train.strategy.Strategy` with tensor, context and data parallelism, without pipeline stages."""
 
     context: ContextParallel | None = None
+    whole_rows = False  # `swift_train.strategy.TokenSharding`
 
     def make_plan(self, load: Callable[[torch.device], Module]) -> None:
         """Determine the tensor-parallel plan."""
@@ -59,7 +60,7 @@ class TensorContextStrategy(MeshStrategy):
     def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run forward and backward passes, one micro-batch at a time."""
         if self.context:
-            micros, task = self.context.local(micros), self.context.wrap(task)
+            micros, task = (self.context.of_rows if self.whole_rows else self.context.of_tokens)(micros, task)
         losses = run_micro_batches(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
         return all_reduce(losses, "sum", self.device) / self.options.tensor * weight  # tensor ranks have the same loss
 

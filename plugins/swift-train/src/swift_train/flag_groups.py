@@ -1,8 +1,9 @@
-"""Flags of ms-swift that mean one option together: those of evaluation during a training, of early stopping, of tokenised rows."""
+"""Flags of ms-swift that mean one option together, or several: those of evaluation during a training, of tokenised rows, of media."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from swift_core.cli import note
 from swift_core.contract import UsageError
 from swift_core.options import FALSE
-from swift_train import fsdp_json, tokenised_rows
+from swift_train import fsdp_json, media_variables, tokenised_rows
 from swift_train.flag_words import take_flags
 
 _EVALUATION = ("eval_use_evalscope", "eval_dataset", "eval_dataset_args", "eval_limit", "eval_generation_config")
@@ -22,7 +23,18 @@ def combine(words: Sequence[str]) -> list[str]:
     Raises:
         UsageError: the evaluation has no tasks, or a value is no JSON.
     """
-    rest, found = take_flags(_context(words), (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp"))
+    rest, found = take_flags(
+        _generations(_context(words)),
+        (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp", "model_kwargs"),
+    )
+    if arguments := found.pop("model_kwargs", None):
+        own = [
+            word
+            for name, value in media_variables.options_of(_object(" ".join(arguments), "model_kwargs"))
+            for word in (f"--{name}", value)
+        ]
+        rest += own
+        note(f"--model_kwargs is {shlex.join(own)} here" if own else "--model_kwargs has no effect: it is empty")
     if sharding := found.pop("fsdp", None):
         own = fsdp_json.words_of(" ".join(sharding))
         rest += own or ["--fsdp", *sharding]
@@ -59,6 +71,26 @@ def _context(words: Sequence[str]) -> list[str]:
         return list(words)
     note(f"--deepspeed {found['deepspeed'][-1]} has no effect: --sequence_parallel_size {size} is a mesh, which shards the weights too")
     return [*rest, "--sequence_parallel_size", size]
+
+
+def _generations(words: Sequence[str]) -> list[str]:
+    """Return the words with `--steps_per_generation` for a `--generation_batch_size`, in answers over all processes."""
+    rest, found = take_flags(words, ("generation_batch_size",))
+    if not found:
+        return list(words)
+    _, sizes = take_flags(words, ("per_device_train_batch_size", "batch_size", "processes"))
+    total, size = (
+        (found["generation_batch_size"] or [""])[-1],
+        next((values[-1] for name, values in sizes.items() if name != "processes"), "1"),
+    )
+    processes = (sizes.get("processes") or [os.environ.get("NPROC_PER_NODE", "")])[-1] or "1"
+    if not all(number.isdecimal() and int(number) for number in (total, size, processes)) or int(total) % (int(size) * int(processes)):
+        message = f"{total or 'nothing'} can't be divided by the batch size {size} of {processes} processes"
+        hint = "Give the micro-batches that are sampled at once: --steps-per-generation N."
+        raise UsageError(message, code="TRAIN-275", where="--generation_batch_size", hint=hint)
+    own = ["--steps-per-generation", str(int(total) // (int(size) * int(processes)))]
+    note(f"--generation_batch_size {total} is {shlex.join(own)} here: micro-batches of each process that are sampled at once")
+    return [*rest, *own]
 
 
 def _object(text: str, flag: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import family_of
-from swift_core.contract import ParallelSpec, Run, SwiftError, UsageError
+from swift_core.contract import ParallelSpec, Run, SwiftError, TaskSpec, UsageError
 from swift_core.plugins import registry
 from swift_core.system import output_path, write_json
 from swift_train import tokenised_rows
@@ -43,6 +43,7 @@ from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, ma
 from swift_train.sampler import StepSampler, make_sampler, rows_per_step
 from swift_train.samples import Samples
 from swift_train.source_target import SourceTargetEncoder
+from swift_train.strategy import TokenSharding
 from swift_train.stream import Stream
 from swift_train.tasks import LossTask, NextToken, SftTask, WarningTask
 from swift_train.template_date import fix_date
@@ -264,4 +265,7 @@ def _strategy(run: Run) -> Any:
     """Build the run's strategy, on the device given by the verb's `--device` unless the strategy has its own."""
     choice = run.part("parallel")
     device = {"device": run.options.get("device", "auto")} if choice.options.get("device", "auto") == "auto" else {}
-    return dataclasses.replace(choice, options={**choice.options, **device}).build()
+    strategy = dataclasses.replace(choice, options={**choice.options, **device}).build()
+    if isinstance(strategy, TokenSharding):
+        strategy.whole_rows = registry().spec(run.part("task"), TaskSpec).loss_scope != "token"
+    return strategy

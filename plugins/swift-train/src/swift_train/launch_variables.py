@@ -9,12 +9,9 @@ from collections.abc import Iterator, Mapping
 from swift_core.contract import Settings, UsageError, VerbSpec
 from swift_core.options import fields
 from swift_core.runs import set_option, variable_number
+from swift_train.media_variables import OPTIONS, options_of
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
-_MEDIA: Mapping[str, str] = {
-    "MAX_PIXELS": "max_pixels", "MIN_PIXELS": "min_pixels", "VIDEO_MAX_PIXELS": "video_max_pixels", "FPS": "fps",
-    "FPS_MAX_FRAMES": "max_frames", "MAX_NUM_FRAMES": "max_frames",
-}  # fmt: skip
 _DECIMAL = re.compile(r"\d+\.\d+")
 _TEXT_ONLY = ("pretrain", "pt")
 _NO_EFFECT = (
@@ -66,7 +63,7 @@ def _of_file(settings: Settings) -> dict[str, str]:
     for name, value in given.items():
         if name.startswith(_LIBRARIES):
             os.environ.setdefault(name, value)
-        elif name not in (*_NUMBERS, *_MEDIA, *_NO_EFFECT, *_DEVICES, *_NODE):
+        elif name not in (*_NUMBERS, *OPTIONS, *_NO_EFFECT, *_DEVICES, *_NODE):
             hint = f"Set it in front of the command: {name}={value} swift …"
             raise UsageError("a file can't set this variable", code="RUN-028", where=f"ENV.{name}", hint=hint)
     return given
@@ -74,7 +71,10 @@ def _of_file(settings: Settings) -> dict[str, str]:
 
 def _media(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
     """Apply the limits of pixels and frames that ms-swift reads from variables to the options of a training task."""
-    for name, option in _MEDIA.items():
+    for path, value in options_of(settings.values.pop("model_kwargs", None) or {}):
+        settings.set(f"task.{path}" if verb.name == "train" else path, float(value) if path == "media.fps" else int(value))
+        yield f"model_kwargs: using --{path.replace('_', '-')} {value}"
+    for name, option in OPTIONS.items():
         if value := environment.get(name, "").strip():
             path = f"task.media.{option}" if verb.name == "train" else f"media.{option}"
             known = verb.main == "task" and verb.name not in _TEXT_ONLY

@@ -102,6 +102,7 @@ IGNORED: Mapping[str, str] = {
     "response_prefix=": "it is empty, as by default",
     "galore_optim_per_parameter": "each parameter is updated after the backward pass, which gives the same weights",
     "add_non_thinking_prefix=true": "the chat template decides what stands before an answer, as at inference",
+    "loss_type=loss_scale": "tokens are always weighted by --mask.weights, and by the loss_scale of a row",
     "label_names": "the supervised tokens follow from the rows",
     "save_safetensors=true": "checkpoints are always safetensors",
     "trust_remote_code=true": "code of a repository runs only if it is named with its revision: --trust-remote-code org/name@revision",
@@ -164,12 +165,10 @@ UNSUPPORTED: Mapping[str, str] = {
     "kl_in_reward": "The divergence is a term of the loss, --beta; it is not subtracted from the rewards.",
     "gym_env": "Name the class of the environment: --multi-turn-scheduler FILE.py:CLASS.",
     "top_entropy_quantile": "All sampled tokens are trained, whatever their entropy.",
-    "generation_batch_size": "Give the micro-batches that are sampled at once: --steps-per-generation N.",
     **dict.fromkeys(("fipo_decay_rate", "fipo_chunk_size"), "This variant of GRPO is not available: see --loss-type."),
     **dict.fromkeys(
         ("chord_sft_dataset", "chord_sft_per_device_train_batch_size", "chord_mu_schedule", "chord_enable_phi_function"),
         "Answers of rows and sampled ones are mixed by swift gkd --lmbda; GRPO samples all of its answers.",
     ),
-    "model_kwargs": "Variables of the processor are options of --media, such as --media.max-pixels.",
     "num_generations": "Several answers to a prompt are sampled by swift grpo.",
 }

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -131,3 +131,15 @@ class Strategy(Protocol):
             SwiftError: the weights differ in name or shape, or the state can't be read by this number of ranks.
         """
         ...
+
+
+@runtime_checkable
+class TokenSharding(Protocol):
+    """A strategy whose processes may share the tokens of a row.
+
+    Attributes:
+        whole_rows: set by the job before `build` for a task whose loss is no sum over tokens: it is computed from the outputs of whole
+            rows, which takes the memory of the logits at all of their scored positions.
+    """
+
+    whole_rows: bool

@@ -55,14 +55,6 @@ def language_model_head(who: str, run: Run, where: str) -> Iterator[Problem]:
         yield Problem(code="PARALLEL-063", where=where, message=message, hint="Use --parallel ddp or fsdp.")
 
 
-def losses_by_token(who: str, run: Run, where: str) -> Iterator[Problem]:
-    """Yield a problem if a term of the task's loss depends on several tokens, which may be on different ranks."""
-    scope = registry().spec(run.part("task"), TaskSpec).loss_scope if "task" in run.parts else "token"
-    if scope != "token":
-        message = f"{who} splits sequences over processes, and the loss of '{run.part('task').name}' is computed per {scope}"
-        yield Problem(code="PARALLEL-062", where=where, message=message, hint="Set it to 1, or use --parallel ddp or fsdp.")
-
-
 def sharded_optimizer(who: str, run: Run, *, flat: bool = False) -> Iterator[Problem]:
     """Yield a problem if the optimizer would compute other updates on shards of the weights; `flat`: they have no shape of a matrix."""
     if "optimizer" not in run.parts:
