@@ -47,17 +47,17 @@ class ShardedCall:
         self.tokens = slice(part * size, (part + 1) * size)
         self._group = group
         self.positions: Tensor | None = None
-        self._counts, self._order = [size] * group.size(), None
+        self._counts, self._order = [size] * group.size(), tuple[Tensor, ...]()
         if positions is not None:
             owner = positions.div(size, rounding_mode="floor")
             self.positions = positions[owner == part] - part * size
             self._counts = torch.bincount(owner, minlength=group.size()).tolist()
-            self._order: Tensor | None = owner.argsort(stable=True).argsort()
+            self._order = (owner.argsort(stable=True).argsort(),)
 
     def gather(self, output: Tensor) -> Tensor:
         """Return the outputs of all processes, (1, positions, …) from (1, own positions, …). Differentiable, collective."""
         gathered: Tensor = _Gather.apply(output, self._counts, self._group)  # type: ignore[no-untyped-call]
-        return gathered if self._order is None else gathered.index_select(1, self._order)
+        return gathered.index_select(1, *self._order) if self._order else gathered
 
 
 class _Gather(torch.autograd.Function):

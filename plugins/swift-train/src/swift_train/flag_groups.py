@@ -28,13 +28,10 @@ def combine(words: Sequence[str]) -> list[str]:
         (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp", "model_kwargs"),
     )
     if arguments := found.pop("model_kwargs", None):
-        own = [
-            word
-            for name, value in media_variables.options_of(_object(" ".join(arguments), "model_kwargs"))
-            for word in (f"--{name}", value)
-        ]
-        rest += own
-        note(f"--model_kwargs is {shlex.join(own)} here" if own else "--model_kwargs has no effect: it is empty")
+        limits = media_variables.options_of(_object(" ".join(arguments), "model_kwargs"))
+        media = [word for name, value in limits for word in (f"--{name}", value)]
+        rest += media
+        note(f"--model_kwargs is {shlex.join(media)} here" if media else "--model_kwargs has no effect: it is empty")
     if sharding := found.pop("fsdp", None):
         own = fsdp_json.words_of(" ".join(sharding))
         rest += own or ["--fsdp", *sharding]
