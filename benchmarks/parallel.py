@@ -98,9 +98,10 @@ def ours(run: Any, folder: Path) -> dict[str, Any]:
 def bare(run: Any, folder: Path) -> dict[str, Any]:
     """torch alone: the loop that one would write by hand, over micro-batches made before the clock starts."""
     import torch
-    from swift_train.batches import collate, split_rows
+    from swift_train.batches import collate
     from swift_train.build import load_base
     from swift_train.job import load_rows
+    from swift_train.row_groups import split_rows
     from swift_train.sampler import make_sampler
     from swift_train.testing import Recorder
 

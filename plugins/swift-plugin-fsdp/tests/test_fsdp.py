@@ -16,10 +16,11 @@ from swift_plugin_fsdp.options import FsdpOptions
 from swift_plugin_fsdp.strategy import FsdpStrategy
 from swift_testing.rig import write_tiny_model
 from swift_train import sharding
-from swift_train.batches import RowGroup, collate
+from swift_train.batches import collate
 from swift_train.build import load_base
 from swift_train.options import PretrainOptions
 from swift_train.ranks import join
+from swift_train.row_groups import RowGroup
 from swift_train.tasks import PretrainTask
 from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, samples_of, training_run, write_rows
 from torch import nn

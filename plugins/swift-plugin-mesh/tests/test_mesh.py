@@ -16,8 +16,9 @@ from swift_plugin_mesh.options import MeshOptions
 from swift_plugin_mesh.strategy import mesh_strategy
 from swift_testing.architectures import write_small_model
 from swift_testing.rig import write_tiny_model
-from swift_train.batches import RowGroup, collate
+from swift_train.batches import collate
 from swift_train.options import PretrainOptions
+from swift_train.row_groups import RowGroup
 from swift_train.tasks import PretrainTask
 from swift_train.testing import on_ranks, ragged_chats, run_training, samples_of, training_run, write_rows
 from transformers import AutoConfig, AutoModelForCausalLM

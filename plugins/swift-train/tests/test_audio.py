@@ -10,10 +10,11 @@ import pytest
 import torch
 from swift_testing.audio_models import write_audio_model
 from swift_testing.media_files import write_tone
-from swift_train.batches import RowGroup, collate
+from swift_train.batches import collate
 from swift_train.media.collate import MediaCollator
 from swift_train.media.processor import MediaProcessor
 from swift_train.options import SftOptions
+from swift_train.row_groups import RowGroup
 from swift_train.samples import Samples
 from swift_train.tasks import SftTask
 from swift_train.testing import run_training, training_run, write_rows

@@ -8,9 +8,10 @@ from math import inf
 import numpy as np
 import pytest
 import torch
-from swift_train.batches import CPU_TOKENS, RowGroup, collate, max_micro_tokens, split_rows
+from swift_train.batches import collate
 from swift_train.options import SftOptions
 from swift_train.packing import best_fit
+from swift_train.row_groups import CPU_TOKENS, RowGroup, max_micro_tokens, split_rows
 from swift_train.sampler import EpochSampler
 from swift_train.tasks import SftTask
 from swift_train.testing import samples_of

@@ -7,10 +7,11 @@ from functools import partial
 import pytest
 import torch
 import torch.distributed as dist
-from swift_train.batches import RowGroup, collate
+from swift_train.batches import collate
 from swift_train.causal_attention import causal_attention
 from swift_train.context_parallel import attend_over_heads, gather_heads, row_lengths, scatter_heads, shard_tokens
 from swift_train.ranks import join
+from swift_train.row_groups import RowGroup
 from swift_train.testing import on_ranks, samples_of
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from swift_train.batches import RowGroup, collate, split_rows
+from swift_train.batches import collate
 from swift_train.data import Preprocessing
+from swift_train.row_groups import RowGroup, split_rows
 from swift_train.samples import Samples
 from swift_train.store import Store, StoreWriter
 from swift_train.tokenise import Encoded, Span

@@ -12,10 +12,12 @@ import pytest
 import torch
 from swift_testing.architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model, write_small_model
 from swift_train import row_attention
-from swift_train.batches import RowBoundaries, collate, split_rows
+from swift_train.batches import RowBoundaries, collate
 from swift_train.options import PretrainOptions
 from swift_train.ranks import rng_states
-from swift_train.row_isolation import Isolation, check_isolation, probe_isolation, with_row_attention
+from swift_train.row_comparison import Isolation
+from swift_train.row_groups import split_rows
+from swift_train.row_isolation import check_isolation, probe_isolation, with_row_attention
 from swift_train.tasks import PretrainTask
 from swift_train.testing import on_ranks, run_training, samples_of, training_run, write_rows
 

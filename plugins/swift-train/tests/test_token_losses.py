@@ -75,7 +75,8 @@ def test_label_smoothing_as_transformers():
 
 
 def test_noise_on_embeddings(tiny_model):
-    from swift_train.batches import RowGroup, collate
+    from swift_train.batches import collate
+    from swift_train.row_groups import RowGroup
     from swift_train.testing import samples_of
     from transformers import AutoModelForCausalLM
 

@@ -18,11 +18,12 @@ import torch
 from swift_testing.audio_models import AUDIO
 from swift_testing.media_files import write_tone, write_video
 from swift_testing.vision_models import VISION, write_media_model
-from swift_train.batches import RowGroup, collate
+from swift_train.batches import collate
 from swift_train.media.collate import MediaCollator
 from swift_train.media.options import MediaOptions, use_media_options
 from swift_train.media.processor import MediaProcessor
 from swift_train.options import SftOptions
+from swift_train.row_groups import RowGroup
 from swift_train.tasks import SftTask
 from swift_train.testing import run_training, training_run, write_rows
 from swift_train.testing_media import media_samples

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import numpy as np
 import torch
-from swift_train.batches import Micro
+from swift_train.batches import Micro, micro_of
+from swift_train.row_groups import RowGroup
+from swift_train.samples import Sample
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.nn import Module, Parameter
 
 if TYPE_CHECKING:
@@ -55,31 +59,29 @@ def make_fake(module: Module, dtype: torch.dtype | None = None) -> Module:
     return module
 
 
-def micro_batch(work: Workload, *, sequences: int = 1, columns: tuple[str, ...] = ()) -> Micro:
-    """Return a micro-batch of the workload's shape; to be called in a fake mode.
+def micro_batch(work: Workload, *, sequences: int = 1, columns: tuple[str, ...] = (), shared: bool = False) -> Micro:
+    """Return a micro-batch of the workload's shape: of fake tensors in a fake mode, which must be entered before.
 
     Args:
         work: the lengths of its rows.
         sequences: of each sample (a chosen and a rejected answer: 2).
         columns: names of the numbers beside the tokens that the task needs.
+        shared: whether the sequences of a sample have what is not supervised in common, and it is computed once.
     """
-    lengths = [length for length in work.lengths for _ in range(sequences)]
-    scored = [max(1, round((length - 1) * work.supervised)) for length in lengths]
-    starts = [sum(lengths[:number]) for number in range(len(lengths))]
-    total, supervised = sum(lengths), sum(scored)
-    positions = [torch.arange(start, start + count) for start, count in zip(starts, scored, strict=True)]
-    return Micro(
-        input_ids=torch.zeros(1, total, dtype=torch.int64),
-        position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
-        positions=torch.cat(positions),
-        labels=torch.zeros(supervised, dtype=torch.int64),
-        weights=torch.ones(supervised),
-        rows=tuple(range(len(work.lengths))),
-        sequence=torch.zeros(supervised, dtype=torch.int64),
-        sample=torch.arange(len(lengths)) // sequences,
-        sample_weights=torch.ones(len(work.lengths)),
-        columns={name: torch.zeros(len(lengths)) for name in columns},
-    )
+    with unset_fake_temporarily():
+        samples = [[_sequence(length, work.supervised)] * sequences for length in work.lengths]
+        micro = micro_of(samples, RowGroup(tuple(range(len(samples))), 1.0), share=shared)
+    tensors = {each.name: getattr(micro, each.name) for each in fields(micro)}
+    here = {name: torch.zeros_like(value) for name, value in tensors.items() if isinstance(value, Tensor)}
+    faked = here if isinstance(here["positions"], FakeTensor) else {}
+    return replace(micro, **faked, columns={name: torch.zeros(len(micro.sample)) for name in columns})
+
+
+def _sequence(length: int, supervised: float) -> Sample:
+    """Return a sequence whose last tokens are supervised."""
+    weights = np.zeros(length, np.float32)
+    weights[length - max(1, round((length - 1) * supervised)) :] = 1
+    return Sample(np.zeros(length, np.int32), weights, "")
 
 
 def of_optimizer(optimizer: Any) -> Iterator[Tensor]:

@@ -44,7 +44,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def rows_of(run: Run) -> dict[str, Any]:
-    """Return the longest of the first rows in tokens, the fraction that is supervised, and the number of all rows."""
+    """Return the tokens of the longest sequence of the first rows, the fraction that is supervised, and the number of all rows."""
     from itertools import islice
 
     from swift_data.reading import Skips, raw_rows
@@ -61,7 +61,7 @@ def rows_of(run: Run) -> dict[str, Any]:
         reading = run.options.get("data", {})
         count += sum(1 for _ in raw_rows(choice, reading))
         for _, measured in inspect.measure(islice(raw_rows(choice, reading), _SAMPLED), Skips(reading)):
-            longest = max(longest, sum(measured.lengths))
+            longest = max(longest, *measured.lengths)
             if measured.learned:  # a row that is cut or refused says nothing of the share
                 tokens += sum(measured.lengths)
                 supervised += measured.learned

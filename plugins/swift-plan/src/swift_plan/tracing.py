@@ -126,7 +126,9 @@ def _traced(run: Run, family: ModelFamily, model: Any, work: Workload) -> Trace:
         adapter = registry().spec(run.part("tuner"), TunerSpec).trains == "adapter"
         ledger.follow(module, "adapter" if adapter else "weights")
         ledger.category = "inputs"
-        micros = [micro_batch(work, sequences=sequences, columns=tuple(task.reference))] * min(work.passes, _PASSES)
+        shared = sequences > 1 and not task.whole_rows and row_attention.applies_to(inner_model(module))
+        micro = micro_batch(work, sequences=sequences, columns=tuple(task.reference), shared=shared)
+        micros = [micro] * min(work.passes, _PASSES)
         work_done = _steps(strategy, _TracedTask(task, ledger), micros, work, made[0])
         whole = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
         if work.passes > len(micros):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from swift_core.contract import Run
     from swift_plan.checkpoint_shapes import Shapes
 
-CPU_TOKENS = 512  # the default of micro_tokens on a CPU (swift_train.batches)
+CPU_TOKENS = 512  # the default of micro_tokens on a CPU (swift_train.row_groups)
 ASSUMED_LENGTH = 2048  # of a row, if neither the options nor the data tell
 
 
@@ -41,7 +41,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Known facts of a run's rows: the longest, in tokens, the fraction of supervised tokens, and their number (0: unknown)."""
+    """Known facts of a run's rows: the longest sequence, in tokens, the fraction of supervised tokens, and their number (0: unknown)."""
 
     longest: int
     supervised: float = 1.0

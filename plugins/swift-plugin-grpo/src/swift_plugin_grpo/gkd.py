@@ -70,7 +70,7 @@ class Gkd(AnswersTask):
         given = micro.columns["given"][micro.sequence]
         if self._teacher is not None:
             with torch.no_grad():
-                teacher = NextToken.forward(self, self._teacher, micro)
+                teacher = NextToken.forward(self, self._teacher, micro.separate())
             losses = divergences(output, teacher, self.options.divergence)
             divergence = losses.detach()
         else:

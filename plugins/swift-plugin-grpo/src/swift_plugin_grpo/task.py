@@ -85,7 +85,7 @@ class Grpo(AnswersTask):
         """Return the sum of the losses of the sampled tokens, and metrics."""
         if self._teacher is not None:
             with torch.no_grad():
-                teacher = self._log_probabilities(NextToken.forward(self, self._teacher, micro), micro)
+                teacher = self._log_probabilities(NextToken.forward(self, self._teacher, micro.separate()), micro)
             micro = replace(micro, columns={**micro.columns, "teacher": teacher})
         logits = output.float() / self.options.temperature
         every = torch.log_softmax(logits, -1)

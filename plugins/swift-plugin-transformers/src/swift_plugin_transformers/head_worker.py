@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from swift_http.worker import finish_request
-from swift_train.batches import CPU_TOKENS
 from swift_train.head_inputs import ServedHead
 from swift_train.head_outputs import HeadOutputs
 from swift_train.pair_texts import Pair
+from swift_train.row_groups import CPU_TOKENS
 from torch import Tensor
 
 from swift_plugin_transformers.generation import ServedModel, out_of_memory_as_error

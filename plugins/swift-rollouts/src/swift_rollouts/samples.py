@@ -67,6 +67,10 @@ class RolloutSamples(Samples):
         """Return the one sequence of a row."""
         return [self.rows[index].sequence()]
 
+    def same_prompt(self, one: int, other: int) -> bool:
+        """Return whether two rows are answers to one prompt."""
+        return self.rows[one].prompt == self.rows[other].prompt
+
     def origin(self, index: int) -> str:
         """Return the prompt's file and row as text."""
         return self.rows[index].origin

@@ -1,26 +1,28 @@
-"""Split the rows of a step over ranks and micro-batches, and collate them into tensors without padding."""
+"""Micro-batches: rows collated into tensors without padding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from math import ceil, inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+from swift_train.shared_prefixes import Segment, SharedPrefixes, segments_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     from swift_train.media.micro import MicroMedia
+    from swift_train.row_groups import RowGroup
     from swift_train.samples import Sample, Samples
 
 
 SECOND = "second_segment"  # a column by sequence: index of the first token of its second segment (BERT's token types)
-CPU_TOKENS = 512  # measured: with fewer tokens per pass the cores wait for each other, with more only memory use grows
 
 
 class RowBoundaries(Enum):
@@ -53,6 +55,7 @@ class Micro:
     lengths: tuple[int, ...] = ()  # full lengths of the rows, if this holds only a shard of their tokens (swift_train.context_parallel)
     boundaries: RowBoundaries = RowBoundaries.POSITION_IDS  # how the beginnings of rows are passed to the model
     media: MicroMedia | None = None  # of sequences with media files
+    prefixes: SharedPrefixes | None = None  # if tokens with which several sequences begin are here once
 
     @property
     def plain(self) -> bool:
@@ -63,12 +66,30 @@ class Micro:
         """Sum a number per scored position over each sequence: (supervised,) → (sequences,)."""
         return values.new_zeros(len(self.sample)).index_add(0, self.sequence, values)
 
+    def separate(self) -> Micro:
+        """Return the micro-batch with every sequence whole, for a model that can't compute a shared prefix once."""
+        if self.prefixes is None:
+            return self
+        every = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
+        places = [torch.cat([every[each] for each in slices]) for slices in self.prefixes.sequences()]
+        lengths = torch.tensor([len(place) for place in places], device=every.device)
+        behind = lengths - torch.stack([place[-1] + 1 for place in places])  # a scored token is in the last segment of its sequence
+        return replace(
+            self,
+            input_ids=self.input_ids[:, torch.cat(places)],
+            position_ids=self.position_ids[:, torch.cat(places)],
+            positions=self.positions + (lengths.cumsum(0) - lengths + behind)[self.sequence],
+            prefixes=None,
+        )
+
     def only(self, chosen: Tensor) -> Micro:
-        """Return the micro-batch with only some of its sequences; columns must be by sequence.
+        """Return the micro-batch with only some of its sequences, each whole; columns must be by sequence.
 
         Args:
             chosen: (sequences,) bool, on the CPU.
         """
+        if self.prefixes is not None:
+            return self.separate().only(chosen)
         numbers = (self.position_ids[0] == 0).cumsum(0) - 1  # of the sequence that each token is in
         tokens, scored = chosen[numbers], chosen[self.sequence]
         place, number = tokens.cumsum(0) - 1, chosen.cumsum(0) - 1
@@ -107,11 +128,21 @@ class Micro:
             return {}
         if self.boundaries is not RowBoundaries.CU_SEQLENS or self.lengths:
             return {"position_ids": self._all_positions}
-        starts = self.position_ids[0] == 0
-        ends = torch.cat([starts.nonzero().squeeze(1), starts.new_tensor([len(starts)], dtype=torch.int64)]).int()
+        ends = self._ends
         max_length = int(ends.diff().max())
-        varlen = {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": max_length, "max_length_k": max_length}
-        return {"position_ids": self._all_positions, **varlen, "seq_idx": (starts.cumsum(0) - 1).int()[None]}
+        varlen: dict[str, Any] = {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": max_length, "max_length_k": max_length}
+        if self.prefixes is not None:
+            varlen["shared_prefixes"] = self.prefixes
+        numbers = torch.repeat_interleave(torch.arange(len(ends) - 1, device=ends.device), ends.diff(), output_size=int(ends[-1]))
+        return {"position_ids": self._all_positions, **varlen, "seq_idx": numbers.int()[None]}
+
+    @property
+    def _ends(self) -> Tensor:
+        """Where each row, or segment of rows, begins, and the number of tokens: (rows + 1,) int32."""
+        if self.prefixes is not None:
+            return self.position_ids.new_tensor([0, *accumulate(self.prefixes.lengths)], dtype=torch.int32)
+        starts = self.position_ids[0] == 0
+        return torch.cat([starts.nonzero().squeeze(1), starts.new_tensor([len(starts)], dtype=torch.int64)]).int()
 
     @property
     def _all_positions(self) -> Tensor:
@@ -130,53 +161,49 @@ class Micro:
         return replace(self, **moved, columns=columns, media=self.media.to(device) if self.media else None)
 
 
-class RowGroup(NamedTuple):
-    """The rows of one micro-batch and their weight in the loss: 1, or 0 for a filler."""
-
-    rows: tuple[int, ...]
-    weight: float
-
-
-def split_rows(
-    rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: int, max_rows: int, max_tokens: float
-) -> list[RowGroup]:
-    """Return the micro-batches of one rank, each of at most `max_rows` rows and `max_tokens` tokens (a longer row is alone in its own).
-
-    Rows are assigned longest first, each to the rank with the fewest tokens that does not have its number of rows yet. Every rank
-    computes the assignment of all ranks, so that it knows the largest number of micro-batches, and appends fillers (the shortest row
-    with weight 0) up to that number.
-
-    Args:
-        rows: indices of the step's rows, over all ranks.
-        lengths: (samples,) tokens of each sample.
-    """
-    groups = [_micro_batches(part, lengths, max_rows, max_tokens) for part in _balance(rows, lengths, ranks)]
-    own = [RowGroup(group, 1.0) for group in groups[rank]]
-    shortest = min(rows, key=lambda row: (lengths[row], row))
-    return own + [RowGroup((shortest,), 0.0)] * (max(map(len, groups)) - len(own))
-
-
 def collate(
     samples: Samples,
     group: RowGroup,
     boundaries: RowBoundaries = RowBoundaries.POSITION_IDS,
     media: Callable[[Sequence[Sample]], MicroMedia | None] | None = None,
+    *,
+    share: bool = False,
 ) -> Micro:
-    """Build the tensors of a micro-batch, on the CPU; `media` builds those of the sequences' media files."""
-    samples_of = [samples.sequences(row) for row in group.rows]
+    """Build the tensors of a micro-batch, on the CPU.
+
+    Args:
+        samples, group: which rows.
+        boundaries: how the model is told where rows begin.
+        media: builds the media of sequences.
+        share: whether tokens with which neighbouring sequences begin may be in it once (`swift_train.shared_prefixes`).
+    """
+    return micro_of([samples.sequences(row) for row in group.rows], group, boundaries, media, share=share)
+
+
+def micro_of(
+    samples_of: Sequence[Sequence[Sample]],
+    group: RowGroup,
+    boundaries: RowBoundaries = RowBoundaries.POSITION_IDS,
+    media: Callable[[Sequence[Sample]], MicroMedia | None] | None = None,
+    *,
+    share: bool = False,
+) -> Micro:
+    """Build the tensors of a micro-batch of the sequences of each of its samples; otherwise as `collate`."""
     parts = [part for sequences in samples_of for part in sequences]
-    numbers = torch.arange(len(parts))
-    ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
-    weights = torch.from_numpy(np.concatenate([part.weights for part in parts]))
+    segments = segments_of(parts) if share else [Segment(number, 0, len(part.ids)) for number, part in enumerate(parts)]
+    pieces = [parts[each.sequence] for each in segments]
+    ids = torch.from_numpy(_joined([part.ids for part in pieces], segments).astype(np.int64))
+    weights = torch.from_numpy(_joined([part.weights for part in pieces], segments))
+    numbers = torch.from_numpy(np.repeat([each.sequence for each in segments], [each.end - each.begin for each in segments]))
     supervised = weights.nonzero().squeeze(1)
     return Micro(
         input_ids=ids[None],
-        position_ids=torch.cat([torch.arange(len(part.ids)) for part in parts])[None],
+        position_ids=torch.cat([torch.arange(each.begin, each.end) for each in segments])[None],
         positions=supervised - 1,
         labels=ids[supervised],
         weights=weights[supervised] * group.weight,
         rows=group.rows,
-        sequence=torch.repeat_interleave(numbers, torch.tensor([len(part.ids) for part in parts]))[supervised],
+        sequence=numbers[supervised],
         sample=torch.repeat_interleave(torch.arange(len(samples_of)), torch.tensor(list(map(len, samples_of)))),
         sample_weights=torch.full((len(samples_of),), group.weight),
         columns={
@@ -185,34 +212,10 @@ def collate(
         },
         boundaries=boundaries,
         media=media(parts) if media else None,
+        prefixes=SharedPrefixes.of(segments) if len(segments) > len(parts) else None,
     )
 
 
-def max_micro_tokens(limit: int | None, device: torch.device) -> float:
-    """Return the maximum tokens per micro-batch: the given limit, else the fastest size on a CPU and no limit on other devices."""
-    return limit or (CPU_TOKENS if device.type == "cpu" else inf)
-
-
-def _balance(rows: Sequence[int], lengths: NDArray[np.int64], ranks: int) -> list[list[int]]:
-    if ranks == 1:
-        return [list(rows)]
-    rows_per_rank = ceil(len(rows) / ranks)
-    parts: list[list[int]] = [[] for _ in range(ranks)]
-    loads = [0] * ranks
-    for index in sorted(range(len(rows)), key=lambda index: (-lengths[rows[index]], index)):
-        rank = min((rank for rank in range(ranks) if len(parts[rank]) < rows_per_rank), key=lambda rank: (loads[rank], rank))
-        parts[rank].append(index)
-        loads[rank] += int(lengths[rows[index]])
-    return [[rows[index] for index in sorted(part)] for part in parts]
-
-
-def _micro_batches(rows: Sequence[int], lengths: NDArray[np.int64], max_rows: int, max_tokens: float) -> list[tuple[int, ...]]:
-    micros: list[list[int]] = []
-    tokens = 0
-    for row in rows:
-        tokens += int(lengths[row])
-        if not micros or len(micros[-1]) == max_rows or tokens > max_tokens:
-            micros.append([])
-            tokens = int(lengths[row])
-        micros[-1].append(row)
-    return [tuple(micro) for micro in micros]
+def _joined(values: Sequence[NDArray[Any]], segments: Sequence[Segment]) -> NDArray[Any]:
+    """Return the tokens of segments one after the other, of values for each token of their sequences."""
+    return np.concatenate([each[segment.begin : segment.end] for each, segment in zip(values, segments, strict=True)])

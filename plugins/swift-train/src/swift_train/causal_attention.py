@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+if TYPE_CHECKING:
+    from swift_train.shared_prefixes import SharedPrefixes
 
 _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
@@ -66,3 +69,21 @@ def attend_by_row(
     """
     rows = zip(*(torch.split(states, list(lengths), 2) for states in (query, keys, values)), strict=True)
     return torch.cat([causal_attention(*row, window=window, scale=scale, dropout=dropout) for row in rows], 2)
+
+
+def attend_by_segment(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    prefixes: SharedPrefixes,
+    *,
+    window: int | None = None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Compute causal attention of segments of rows, each over the segments that it continues and itself; otherwise as `attend_by_row`."""
+    found = []
+    for place, slices in prefixes.key_slices():
+        before, after = (torch.cat([states[:, :, each] for each in slices], 2) for states in (keys, values))
+        found.append(causal_attention(query[:, :, place], before, after, window=window, scale=scale, dropout=dropout))
+    return torch.cat(found, 2)

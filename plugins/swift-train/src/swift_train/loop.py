@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from swift_train.callbacks import Callbacks
     from swift_train.media.collate import MediaCollator
     from swift_train.options import TrainOptions
-    from swift_train.row_isolation import Isolation
+    from swift_train.row_comparison import Isolation
     from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy

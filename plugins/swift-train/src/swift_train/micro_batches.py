@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
-from swift_train.batches import Micro, RowGroup, collate, max_micro_tokens, split_rows
+from swift_train.batches import Micro, collate
+from swift_train.row_groups import RowGroup, Sharing, max_micro_tokens, split_rows
 from swift_train.sampler import LookaheadSampler
 
 if TYPE_CHECKING:
     from swift_train.batches import RowBoundaries
     from swift_train.media.collate import MediaCollator
     from swift_train.options import TrainOptions
-    from swift_train.row_isolation import Isolation
+    from swift_train.row_comparison import Isolation
     from swift_train.sampler import StepSampler
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
@@ -48,8 +49,16 @@ class MicroBatches:
             rank: a data rank; None for this one.
         """
         strategy, limit = self._strategy, max_rows if self._isolation.together else 1
-        rank = strategy.data_rank if rank is None else rank
-        return split_rows(rows, samples.lengths, rank=rank, ranks=strategy.data_size, max_rows=limit, max_tokens=self._max_tokens)
+        return split_rows(
+            rows, samples.lengths, rank=strategy.data_rank if rank is None else rank, ranks=strategy.data_size, max_rows=limit,
+            max_tokens=self._max_tokens, sharing=self._sharing(samples),
+        )  # fmt: skip
+
+    def _sharing(self, samples: Samples) -> Sharing | None:
+        """Return how rows profit from each other in a pass; a limit of tokens that the user has set is kept in any case."""
+        if not self._isolation.shares_prefixes:
+            return None
+        return Sharing(samples.shared_tokens, (lambda one, other: False) if self._options.micro_tokens else samples.same_prompt)
 
     def training(self, samples: Samples, rows: Sequence[int]) -> Sequence[Micro]:
         """Return this rank's micro-batches of a training step; packs of rows are not split by `batch_size`."""
@@ -88,7 +97,8 @@ class MicroBatches:
     def collate(self, samples: Samples, groups: Sequence[RowGroup]) -> Sequence[Micro]:
         """Return the tensors of micro-batches, on the CPU. Those with media are built when they are read, each time anew."""
         if self._media is None or not samples.media_counts[[row for group in groups for row in group.rows]].any():
-            return [collate(samples, group, self._isolation.boundaries) for group in groups]
+            share = self._isolation.shares_prefixes
+            return [collate(samples, group, self._isolation.boundaries, share=share) for group in groups]
         return MediaMicros(samples, groups, self._isolation.boundaries, self._media)
 
 

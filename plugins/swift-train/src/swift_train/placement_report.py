@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from swift_train.kernels import UsedKernels
-    from swift_train.row_isolation import Isolation
+    from swift_train.row_comparison import Isolation
     from swift_train.strategy import Strategy
 
 

@@ -8,17 +8,21 @@ elsewhere, and for the dtypes, head sizes and dropout that it does not compute, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from swift_train.causal_attention import attend_by_row, unsupported_argument
+from swift_train.causal_attention import attend_by_row, attend_by_segment, unsupported_argument
 
 if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedModel
+
+    from swift_train.shared_prefixes import SharedPrefixes
 
 IMPLEMENTATION = "swift_rows"
 _MAX_HEAD_SIZE = 256  # of FlashAttention 2
@@ -51,6 +55,7 @@ def attend(
     sliding_window: int | None = None,
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int | None = None,
+    shared_prefixes: SharedPrefixes | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """Compute causal attention within each row, as an attention function of transformers (`AttentionInterface`).
@@ -66,6 +71,7 @@ def attend(
         sliding_window: number of tokens that a token attends to, including itself; None for all.
         cu_seq_lens_q: (rows + 1,) int32, where each row begins, and the number of tokens; None for a single row.
         max_length_q: tokens of the longest row.
+        shared_prefixes: if rows share tokens: `cu_seq_lens_q` are the boundaries of segments of rows, and this tells what each continues.
         more: other arguments of the model's attention.
 
     Returns:
@@ -78,16 +84,39 @@ def attend(
     if named or not getattr(module, "is_causal", True):
         raise RowAttentionUnsupported(f"its attention uses '{named or 'later tokens'}'")
     if cu_seq_lens_q is not None and max_length_q is not None and not dropout and _has_kernel(query, value):
-        from torch.nn.attention.varlen import varlen_attn
-
-        queries, keys, values = (part[0].transpose(0, 1) for part in (query, key, value))
-        window, grouped = (sliding_window - 1 if sliding_window else -1, 0), query.shape[1] != key.shape[1]
-        bounds, longest = cu_seq_lens_q, max_length_q
-        packed = varlen_attn(queries, keys, values, bounds, bounds, longest, longest, scale=scaling, window_size=window, enable_gqa=grouped)
-        return cast("Tensor", packed)[None], None
-    lengths: Sequence[int] = [query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.diff().tolist()
-    output = attend_by_row(query, key, value, lengths, window=sliding_window, scale=scaling, dropout=dropout)
+        window = (sliding_window - 1 if sliding_window else -1, 0)
+        output = _by_kernel((query, key, value), cu_seq_lens_q, max_length_q, shared_prefixes, scale=scaling, window_size=window)
+        return output[None], None
+    if shared_prefixes is not None:
+        output = attend_by_segment(query, key, value, shared_prefixes, window=sliding_window, scale=scaling, dropout=dropout)
+    else:
+        lengths: Sequence[int] = [query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.diff().tolist()
+        output = attend_by_row(query, key, value, lengths, window=sliding_window, scale=scaling, dropout=dropout)
     return output.transpose(1, 2).contiguous(), None
+
+
+def _by_kernel(
+    states: tuple[Tensor, Tensor, Tensor], bounds: Tensor, longest: int, prefixes: SharedPrefixes | None, **options: Any
+) -> Tensor:
+    """Return the output of the variable-length kernel, (tokens, heads, head size); the queries of a row or segment are its last tokens."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    queries, keys, values = (part[0].transpose(0, 1) for part in states)
+    grouped, bounds_of_keys, longest_keys = queries.shape[1] != keys.shape[1], bounds, longest
+    if prefixes is not None:
+        index, bounds_of_keys, longest_keys = _attended(prefixes, keys.device)
+        keys, values = keys[index], values[index]
+    packed = varlen_attn(queries, keys, values, bounds, bounds_of_keys, longest, longest_keys, enable_gqa=grouped, **options)
+    return cast("Tensor", packed)
+
+
+@lru_cache(maxsize=2)  # of a micro-batch, for all layers
+def _attended(prefixes: SharedPrefixes, device: torch.device) -> tuple[Tensor, Tensor, int]:
+    """Return the places of the tokens that each segment attends to, the boundaries of segments among them, and the largest number."""
+    places = [[token for each in slices for token in range(each.start, each.stop)] for _, slices in prefixes.key_slices()]
+    index = torch.tensor([token for place in places for token in place], device=device)
+    bounds = torch.tensor([0, *accumulate(map(len, places))], dtype=torch.int32, device=device)
+    return index, bounds, max(map(len, places))
 
 
 def _has_kernel(query: Tensor, value: Tensor) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from swift_core.contract import UsageError
+from swift_train.shared_prefixes import shared_tokens
 from swift_train.tokenise import TARGET
 
 if TYPE_CHECKING:
@@ -83,6 +84,14 @@ class Samples:
                 columns[TARGET] = store.targets[tokens][weights > 0].astype(np.float32)
             found.append(Sample(np.asarray(store.ids[tokens]), weights, store.origin(place), columns, media))
         return found
+
+    def shared_tokens(self, one: int, other: int) -> int:
+        """Return how many tokens need not be computed again for the second of two samples (`swift_train.shared_prefixes`)."""
+        return shared_tokens(self.sequences(one)[-1], self.sequences(other)[0])
+
+    def same_prompt(self, one: int, other: int) -> bool:
+        """Return whether two samples are answers to one prompt, which are kept in one pass."""
+        return False
 
     def origin(self, index: int) -> str:
         """Return a sample's source file and row number as text."""

@@ -123,11 +123,14 @@ class LossTask(Protocol):
         options: the task's options.
         truncation: how rows longer than `max_length` are handled.
         reference: columns that the model computes once, before the first step, by name: log-probabilities of the reference policy, …
+        whole_rows: why tokens with which several rows begin can't be computed once (`swift_train.shared_prefixes`): something depends on
+            tokens without a scored output. Empty if nothing does.
     """
 
     options: TrainOptions
     truncation: str
     reference: Mapping[str, Measure]
+    whole_rows: str
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
         """Return the encoder of raw rows. `stops` are end-of-turn tokens of the model's family, `media` how media are read."""
@@ -178,6 +181,7 @@ class NextToken:
     """Next-token prediction; logits are computed only at supervised positions, (supervised, vocabulary)."""
 
     reference: Mapping[str, Measure] = {}
+    whole_rows: str = ""
 
     def arrange(self, samples: Samples) -> Samples:
         """Return the samples unchanged."""
@@ -229,13 +233,15 @@ class TokenTask(NextToken):
         self.anchor: Module | None = None  # a frozen copy of the base
         self._anchored: Tensor | None = None  # its logits in the last forward pass
         self._balance: tuple[Tensor, float] | None = None  # loss of the routers in the last forward pass, and its weight
+        if options.router_loss or options.neftune_noise_alpha:
+            self.whole_rows = f"{'router_loss' if options.router_loss else 'neftune_noise_alpha'} depends on every token of a row"
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
         self._balance = self._anchored = None
         if self.anchor is not None and model.training:
             with torch.no_grad():
-                self._anchored = scored_logits(self.anchor, micro)[0]
+                self._anchored = scored_logits(self.anchor, micro.separate())[0]
         with embedding_noise(model, micro, self.options.neftune_noise_alpha):
             if not self.options.router_loss or not model.training:
                 return super().forward(model, micro)

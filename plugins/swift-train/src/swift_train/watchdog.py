@@ -151,6 +151,7 @@ class WatchedTask:
         self._task, self._watchdog = task, watchdog
         self.options, self.truncation, self.encoder, self.reference = task.options, task.truncation, task.encoder, task.reference
         self.count, self.prepare, self.evaluated_together = task.count, task.prepare, task.evaluated_together
+        self.whole_rows = task.whole_rows
         self._metrics: dict[str, list[float]] = {}
 
     def forward(self, model: Module, micro: Micro) -> Tensor:

@@ -16,7 +16,8 @@ from swift_train.adapters import inner_model
 from swift_train.blocked_attention import BlockedAttention
 from swift_train.losses import summed_cross_entropy
 from swift_train.onednn_matmul import use_onednn_matmul
-from swift_train.row_isolation import Isolation, probe_isolation, with_row_attention
+from swift_train.row_comparison import Isolation
+from swift_train.row_isolation import probe_isolation, with_row_attention
 from swift_train.tasks import NextToken
 
 from swift_plugin_transformers.evaluation.encoding import Sequence

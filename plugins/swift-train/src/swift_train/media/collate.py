@@ -15,9 +15,9 @@ from swift_train.media.processor import media_processor
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from swift_train.batches import RowGroup
     from swift_train.media.processor import MediaProcessor
     from swift_train.roles import Loaded
+    from swift_train.row_groups import RowGroup
     from swift_train.samples import Sample, Samples
 
 _ROPE = "mm_token_type_ids"

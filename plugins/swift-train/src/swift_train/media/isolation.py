@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swift_train.batches import Micro, RowGroup, collate
+from swift_train.batches import Micro, collate
+from swift_train.row_groups import RowGroup
 from swift_train.row_probe import ProbeFailed, RowProbe, root_mean_square
 
 if TYPE_CHECKING:

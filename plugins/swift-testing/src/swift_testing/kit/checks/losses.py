@@ -60,8 +60,8 @@ def _model(subject: Subject) -> Module:
 
 
 def _micro(subject: Subject, rows: Sequence[int]) -> Any:
-    batches = library("swift_train.batches")
-    return batches.collate(_samples(subject), batches.RowGroup(tuple(rows), 1.0))
+    group = library("swift_train.row_groups").RowGroup(tuple(rows), 1.0)
+    return library("swift_train.batches").collate(_samples(subject), group)
 
 
 def _loss(subject: Subject, micro: Any) -> float:
