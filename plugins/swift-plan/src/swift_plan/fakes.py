@@ -72,8 +72,8 @@ def micro_batch(work: Workload, *, sequences: int = 1, columns: tuple[str, ...] 
         samples = [[_sequence(length, work.supervised)] * sequences for length in work.lengths]
         micro = micro_of(samples, RowGroup(tuple(range(len(samples))), 1.0), share=shared)
     tensors = {each.name: getattr(micro, each.name) for each in fields(micro)}
-    here = {name: torch.zeros_like(value) for name, value in tensors.items() if isinstance(value, Tensor)}
-    faked = here if isinstance(here["positions"], FakeTensor) else {}
+    here: dict[str, Any] = {name: torch.zeros_like(value) for name, value in tensors.items() if isinstance(value, Tensor)}
+    faked: dict[str, Any] = here if isinstance(here["positions"], FakeTensor) else {}
     return replace(micro, **faked, columns={name: torch.zeros(len(micro.sample)) for name in columns})
 
 
