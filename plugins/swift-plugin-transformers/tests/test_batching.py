@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from swift_http import Piece, Sampling
-from swift_plugin_transformers.batching import Batcher, _Sequence
+from swift_plugin_transformers.active_sequence import ActiveSequence
+from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.generation import Request
 from swift_plugin_transformers.memory import cache_bytes
@@ -244,7 +245,7 @@ def test_what_fails_for_one_request_fails_for_no_other(engine: EmbeddedEngine, m
     """A row of not-a-number, a text that can't be written, a row that can't be kept: each harms at most its own request."""
     prompt, sampling = engine.encode("hello"), Sampling(max_tokens=20, temperature=0)
     expected = Asked(engine, prompt, sampling).tokens()
-    plain = _Sequence._choose
+    plain = ActiveSequence._choose
 
     def choose(self: Any, logits: Any) -> int:
         if self.request.sampling.seed == 13:
@@ -257,7 +258,7 @@ def test_what_fails_for_one_request_fails_for_no_other(engine: EmbeddedEngine, m
     def mute(piece: Piece) -> None:
         raise RuntimeError("nobody listens")
 
-    monkeypatch.setattr(_Sequence, "_choose", choose)
+    monkeypatch.setattr(ActiveSequence, "_choose", choose)
     monkeypatch.setattr("swift_plugin_transformers.varlen.SequenceCache.trim", unlucky)
     good = [Asked(engine, prompt, sampling) for _ in range(3)]
     bad = Asked(engine, prompt, Sampling(max_tokens=20, temperature=1, seed=13))

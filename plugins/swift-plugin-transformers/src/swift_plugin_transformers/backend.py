@@ -15,6 +15,24 @@ from swift_plugin_transformers.serve_options import ServeOptions
 KEY_VARIABLE = "SWIFT_API_KEY"
 
 
+def check_speculation(options: ServeOptions) -> None:
+    """Check the options of speculative decoding.
+
+    Raises:
+        UsageError: there is a draft model without a number of drafts, or it is not a folder.
+    """
+    if options.draft_model and not options.speculative_tokens:
+        raise UsageError(
+            "--draft-model has no effect without --speculative-tokens",
+            code="MODEL-061",
+            where="draft_model",
+            hint="Add --speculative-tokens.",
+        )
+    if options.draft_model and not Path(options.draft_model).is_dir():
+        hint = "Name the folder of a checkpoint; swift fetch downloads one."
+        raise UsageError(f"there is no folder '{options.draft_model}'", code="MODEL-062", where="draft_model", hint=hint)
+
+
 class TransformersBackend(WeightRoute):
     """The embedded server: needs no package that training does not need."""
 
@@ -25,8 +43,10 @@ class TransformersBackend(WeightRoute):
         """Return the command `python -m swift_plugin_transformers.serving …`. The server downloads nothing.
 
         Raises:
-            UsageError: folders are set, and adapters and weights may not be changed, or the other way round.
+            UsageError: folders are set, and adapters and weights may not be changed, or the other way round; or speculative decoding is
+                set up incompletely.
         """
+        check_speculation(self._options)
         changes = serving.runtime_adapters or serving.runtime_weights
         if changes and not self._options.adapter_folder:
             hint = "Name the folders, for example --adapter-folder runs."

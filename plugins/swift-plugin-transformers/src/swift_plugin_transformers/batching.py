@@ -8,23 +8,24 @@ for different adapters alternate.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 
 import torch
-from swift_http import Piece, Token
 from swift_http.worker import finish_request
 from torch import Tensor
 
 from swift_core.contract import UsageError
-from swift_plugin_transformers.detokenizer import Writer, token_of, token_text
+from swift_plugin_transformers.active_sequence import ActiveSequence
 from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error
 from swift_plugin_transformers.penalties import extra_processors
 from swift_plugin_transformers.prefix_cache import PrefixCache
 from swift_plugin_transformers.serving_worker import ServingWorker
+from swift_plugin_transformers.speculation import Speculation
 from swift_plugin_transformers.structured_output import Grammars
-from swift_plugin_transformers.varlen import NoCache, SequenceCache, forward
+from swift_plugin_transformers.varlen import NoCache, forward
 
 TOKENS_PER_STEP = 512  # maximum number of new tokens in one forward pass
+MAX_SPECULATING = 4  # sequences in a pass; with more, drafts cost more than they save
 
 
 class Batcher(ServingWorker[Request]):
@@ -35,16 +36,26 @@ class Batcher(ServingWorker[Request]):
         grammars: grammars for structured output.
         cache_tokens: capacity of the key-value cache, in tokens.
         batch_size: maximum number of requests in one forward pass.
+        speculation: drafts tokens of a request of up to that many tokens; None: no speculative decoding.
     """
 
-    def __init__(self, served: ServedModel, grammars: Grammars, *, cache_tokens: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        served: ServedModel,
+        grammars: Grammars,
+        *,
+        cache_tokens: int,
+        batch_size: int,
+        speculation: Callable[[int], Speculation] | None = None,
+    ) -> None:
         super().__init__("generate")
         self.prefix_cache = PrefixCache(cache_tokens)
         self._served = served
         self._grammars = grammars
         self._batch_size = batch_size
+        self._speculation = speculation
         self._queue: deque[Request] = deque()
-        self._active: list[_Sequence] = []
+        self._active: list[ActiveSequence] = []
         self.start()
 
     def hidden_states(self, prompt: list[int], model: str) -> Tensor:
@@ -98,7 +109,7 @@ class Batcher(ServingWorker[Request]):
                 self._active.append(sequence)
             self._queue.popleft()
 
-    def _admit(self, request: Request) -> _Sequence | None:
+    def _admit(self, request: Request) -> ActiveSequence | None:
         """Allocate a cache for a request; None if there is no memory now.
 
         Raises:
@@ -124,7 +135,8 @@ class Batcher(ServingWorker[Request]):
             processors = self._served.logits_processors(
                 config, len(request.prompt), extra_processors(request.sampling, len(request.prompt), self._grammars)
             )
-            return _Sequence(request, cache, self._served, processors, sample=bool(config.do_sample))
+            speculation = self._speculation(cache.capacity) if self._speculation else None
+            return ActiveSequence(request, cache, self._served, processors, sample=bool(config.do_sample), speculation=speculation)
         except BaseException:
             self.prefix_cache.discard(cache)
             raise
@@ -136,42 +148,52 @@ class Batcher(ServingWorker[Request]):
             Exception: the pass failed, and the model can't compute anything any more.
         """
         model = self._active[0].request.model
-        parts: list[tuple[_Sequence, list[int]]] = []
+        parts: list[tuple[ActiveSequence, list[int], list[int]]] = []
         budget = TOKENS_PER_STEP
-        for sequence in self._active:
-            if sequence.request.model == model and budget > 0:
-                parts.append((sequence, sequence.tokens[sequence.cache.length :][:budget]))
-                budget -= len(parts[-1][1])
-        batch = [sequence for sequence, _ in parts]
+        draft = sum(sequence.request.model == model for sequence in self._active) <= MAX_SPECULATING
+        for sequence in [sequence for sequence in self._active if sequence.request.model == model]:
+            if budget > 0 and (tokens := self._next_tokens(sequence, budget, draft=draft)):
+                parts.append((sequence, *tokens))
+                budget -= len(tokens[0]) + len(tokens[1])
+        if not parts:
+            return
+        batch = [sequence for sequence, _, _ in parts]
         self._active = [*(sequence for sequence in self._active if sequence not in batch), *batch]  # the others come first next time
-        all_logits = any(sequence.request.score is not None for sequence in batch)
+        rows = [len(pending) if sequence.request.score is not None else 1 + len(drafts) for sequence, pending, drafts in parts]
         try:
             with out_of_memory_as_error(), self._served.using_adapter(model), torch.inference_mode():
-                inputs = [(sequence.cache, new) for sequence, new in parts]
-                logits = forward(self._served.unwrapped, inputs, all_logits=all_logits).logits[0]
+                inputs = [(sequence.cache, [*pending, *drafts]) for sequence, pending, drafts in parts]
+                logits = forward(self._served.unwrapped, inputs, rows=rows).logits[0]
         except Exception as error:
             self.prefix_cache.evict()
             for sequence in batch:
                 self._end(sequence, error)
             self._served.check_alive(error)
             return
-        end = 0
-        for number, (sequence, new) in enumerate(parts):
-            end += len(new)
-            self._advance(sequence, logits[end - len(new) : end] if all_logits else logits[number : number + 1])
+        for (sequence, _, drafts), own in zip(parts, logits.split(rows), strict=True):
+            self._advance(sequence, own, drafts)
 
-    def _advance(self, sequence: _Sequence, logits: Tensor) -> None:
+    def _next_tokens(self, sequence: ActiveSequence, limit: int, *, draft: bool) -> tuple[list[int], list[int]] | None:
+        """Return the tokens of a sequence in the next pass. An error, of the draft model, ends this sequence only."""
+        try:
+            with out_of_memory_as_error(), torch.inference_mode():
+                return sequence.next_tokens(limit, draft=draft)
+        except Exception as error:
+            self._end(sequence, error)
+            return None
+
+    def _advance(self, sequence: ActiveSequence, logits: Tensor, drafts: list[int]) -> None:
         """Pass its logits to a sequence. An error ends this sequence only."""
         try:
             with out_of_memory_as_error(), torch.inference_mode():
-                sequence.advance(logits)
+                sequence.advance(logits, drafts)
         except Exception as error:
             self._end(sequence, error)
         else:
             if sequence.finished:
                 self._end(sequence)
 
-    def _end(self, sequence: _Sequence, error: BaseException | None = None) -> None:
+    def _end(self, sequence: ActiveSequence, error: BaseException | None = None) -> None:
         self._active.remove(sequence)
         if error is None and not sequence.request.cancelled.is_set():
             try:
@@ -183,63 +205,3 @@ class Batcher(ServingWorker[Request]):
         else:
             self.prefix_cache.discard(sequence.cache)
         finish_request(sequence.request, error)
-
-
-class _Sequence:
-    """An active request. `tokens` are those of prompt and completion; the ones beyond `cache.length` are still to be computed."""
-
-    def __init__(self, request: Request, cache: SequenceCache, served: ServedModel, processors: Any, *, sample: bool) -> None:
-        self.request = request
-        self.cache = cache
-        self.tokens = list(request.prompt)
-        self._tokenizer = served.tokenizer
-        self._writer = Writer(served.tokenizer, served.eos_for(request.sampling), request.sampling, request.put)
-        self._processors = processors
-        self._processed_logprobs = served.processed_logprobs
-        self._generator: torch.Generator | None = None
-        if sample:
-            self._generator = torch.Generator(served.device)
-            if request.sampling.seed is None:
-                self._generator.seed()
-            else:
-                self._generator.manual_seed(request.sampling.seed)
-
-    @property
-    def finished(self) -> bool:
-        """True if the sequence is complete."""
-        if self.request.score is not None:
-            return self.cache.length >= len(self.tokens)
-        return self._writer.ended or len(self.tokens) >= self.cache.capacity
-
-    def advance(self, logits: Tensor) -> None:
-        """Score the prompt or choose the next token, from the logits of the tokens of the last pass, (positions, vocabulary)."""
-        if self.request.score is not None:
-            self._put_scores(logits)
-        elif self.cache.length == len(self.tokens):
-            processed = self._process(logits[-1].float())
-            token = self._choose(processed)
-            self.tokens.append(token)
-            self._writer.token(token, processed if self._processed_logprobs else logits[-1])
-
-    def finish(self) -> None:
-        """Put the last piece."""
-        if self.request.score is None:
-            self._writer.finish()
-
-    def _put_scores(self, logits: Tensor) -> None:
-        start = self.cache.length - len(logits)
-        first = [Token(self.tokens[0], token_text(self._tokenizer, self.tokens[0]))] if start == 0 else []
-        following = self.tokens[start + 1 : self.cache.length + 1]
-        scored = [token_of(self._tokenizer, token, row, self.request.score or 0) for token, row in zip(following, logits, strict=False)]
-        self.request.put(Piece("", (*first, *scored)))
-
-    def _process(self, logits: Tensor) -> Tensor:
-        if not self._processors:
-            return logits
-        processed: Tensor = self._processors(torch.tensor([self.tokens], device=logits.device), logits[None])[0]
-        return processed
-
-    def _choose(self, logits: Tensor) -> int:
-        if self._generator is None:
-            return int(logits.argmax())
-        return int(torch.multinomial(logits.softmax(-1), 1, generator=self._generator))

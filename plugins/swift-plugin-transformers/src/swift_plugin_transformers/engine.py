@@ -20,6 +20,7 @@ from swift_plugin_transformers.memory import cache_bytes
 from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.served_engine import ServedEngine
+from swift_plugin_transformers.speculation_options import speculation_of
 from swift_plugin_transformers.structured_output import Grammars
 from swift_plugin_transformers.varlen import VarlenUnsupported, probe
 
@@ -111,6 +112,8 @@ def _worker(served: ServedModel, grammars: Grammars, options: ServeOptions) -> B
             per_token = probe(served.unwrapped)
     except VarlenUnsupported as reason:
         log.warning("continuous batching is off, requests run one at a time: %s", reason)
+        if options.speculative_tokens:
+            log.warning("speculative decoding is off, since it requires continuous batching")
         return SequentialWorker(served, grammars)
     tokens = int(cache_bytes(options.memory, served.device) / per_token)
     if tokens < 2:
@@ -120,4 +123,5 @@ def _worker(served: ServedModel, grammars: Grammars, options: ServeOptions) -> B
             where="memory",
             hint="Increase --memory.",
         )
-    return Batcher(served, grammars, cache_tokens=tokens, batch_size=options.batch)
+    speculation = speculation_of(served, options)
+    return Batcher(served, grammars, cache_tokens=tokens, batch_size=options.batch, speculation=speculation)

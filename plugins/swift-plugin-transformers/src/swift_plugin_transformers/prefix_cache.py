@@ -74,13 +74,13 @@ class PrefixCache:
         best: tuple[Entry | None, int] = (None, 0)
         for entry in self.entries:
             if entry.model == model:
-                length = min(_common_prefix(entry.tokens, prompt), len(prompt) - 1)  # at least one token has to be computed
+                length = min(common_prefix(entry.tokens, prompt), len(prompt) - 1)  # at least one token has to be computed
                 if length >= max(MIN_PREFIX, best[1]):
                     best = (entry, length)
         return best
 
 
-def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     """Return the number of equal tokens at the beginning."""
     for position, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:

@@ -28,6 +28,19 @@ class ServeOptions(Options):
     adapter_folder: list[str] = option(
         list, "Folders below which adapters and weights may be loaded at runtime, with --runtime-adapters and --runtime-weights."
     )
+    speculative_tokens: int = option(
+        0,
+        "Speculative decoding: maximum draft tokens per forward pass, with up to four running requests. The output is the same, sooner if "
+        "drafts are right. 0: off.",
+        ge=0,
+        le=32,
+        also=("num_speculative_tokens",),
+    )
+    draft_model: str = option(
+        "",
+        "Checkpoint folder of a smaller model with the same tokenizer, which drafts them; by default they are looked up in the tokens of "
+        "the request itself (n-grams).",
+    )
     max_logprobs: int = option(20, "Maximum number of log-probabilities per token that a request may ask for.", ge=0)
     logprobs_mode: Literal["raw_logprobs", "processed_logprobs"] = option(
         "raw_logprobs",

@@ -73,13 +73,13 @@ def install(model: Any) -> None:
     model.set_attn_implementation(IMPLEMENTATION)
 
 
-def forward(model: Any, parts: Sequence[tuple[SequenceCache, Sequence[int]]], *, all_logits: bool = False, **more: Any) -> Any:
+def forward(model: Any, parts: Sequence[tuple[SequenceCache, Sequence[int]]], *, rows: Sequence[int] = (), **more: Any) -> Any:
     """Run the model on the new tokens of several sequences and append them to the sequences' caches.
 
     Args:
         model: a model that `install` was called on.
         parts: each sequence's cache, and its new tokens.
-        all_logits: compute the logits of all new tokens, concatenated; by default those of each sequence's last token only.
+        rows: the number of last tokens of each sequence whose logits are computed, which are concatenated; by default one each.
         more: further arguments of the model.
 
     Returns:
@@ -87,13 +87,14 @@ def forward(model: Any, parts: Sequence[tuple[SequenceCache, Sequence[int]]], *,
     """
     device = model.device
     counts = [len(tokens) for _, tokens in parts]
-    ends = torch.tensor(counts).cumsum(0) - 1
+    ends = torch.tensor(counts).cumsum(0).tolist()
+    kept = [place for end, number in zip(ends, rows or [1] * len(ends), strict=True) for place in range(end - number, end)]
     output = model(
         input_ids=torch.tensor([[token for _, tokens in parts for token in tokens]], device=device),
         position_ids=torch.tensor([[cache.length + index for cache, tokens in parts for index in range(len(tokens))]], device=device),
         use_cache=False,
         sequences=[(cache, count) for (cache, _), count in zip(parts, counts, strict=True)],
-        logits_to_keep=0 if all_logits else ends.to(device),
+        logits_to_keep=torch.tensor(kept, device=device),
         **more,
     )
     for (cache, _), count in zip(parts, counts, strict=True):
