@@ -14,6 +14,9 @@ class Lane:
 
 
 LANES = {
+    "accelerator": Lane(
+        6, "a device of PyTorch that is neither CPU nor CUDA (tests/accelerator): load, train, resume, DDP, FSDP, merge, serve; needs g++"
+    ),
     "architectures": Lane(
         10,
         "every class of transformers, small: loaded, LoRA, a step, saved, merged, as docs/reference/architectures.md says; rows as alone",

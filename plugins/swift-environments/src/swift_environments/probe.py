@@ -75,14 +75,11 @@ def device() -> dict[str, str]:
         import torch
     except ImportError:
         return {}
-    kind = "cpu"
-    if torch.cuda.is_available():
-        kind = "rocm" if torch.version.hip else "cuda"
-    elif hasattr(torch, "npu") and torch.npu.is_available():
-        kind = "npu"
-    elif torch.backends.mps.is_available():
-        kind = "mps"
-    return {"torch": torch.__version__, "device": kind}
+    if not hasattr(torch, "accelerator"):  # torch before 2.6, in the environment of an old engine
+        return {"torch": torch.__version__, "device": "cuda" if torch.cuda.is_available() else "cpu"}
+    found = torch.accelerator.current_accelerator()
+    kind = found.type if found and torch.accelerator.is_available() else "cpu"
+    return {"torch": torch.__version__, "device": "rocm" if kind == "cuda" and torch.version.hip else kind}
 
 
 if __name__ == "__main__":

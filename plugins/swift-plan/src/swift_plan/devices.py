@@ -93,6 +93,7 @@ def this_device(run: Run | None = None) -> Device:
         and not _nvidia(0)
         and not Path("/dev/kfd").exists()
         and not Path("/dev/davinci0").exists()
+        and not importlib.metadata.entry_points(group="torch.backends")
     ):
         return _cpu()
     return Device(name=kind, title=f"{kind} of this machine", kind=kind, host=main_memory())
@@ -154,8 +155,9 @@ def _same_card(card: Device, name: str, total: int) -> bool:
 
 
 def _only_cpu() -> bool:
-    """Return whether the installed torch is a CPU build."""
+    """Return whether the installed torch is a CPU build, to which no distribution brings a device of its own."""
     try:
-        return importlib.metadata.version("torch").endswith("+cpu")
+        build = importlib.metadata.version("torch").endswith("+cpu")
+        return build and not importlib.metadata.entry_points(group="torch.backends")
     except importlib.metadata.PackageNotFoundError:
         return False

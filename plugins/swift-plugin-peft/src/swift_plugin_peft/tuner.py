@@ -119,7 +119,8 @@ class PeftTuner(PeftSwitching):
                 config = PeftConfig.from_pretrained(str(folder))
                 config.inference_mode = not trainable
                 adapted = get_peft_model(adapted, config, adapter_name=name)
-            result = adapted.load_adapter(folder, name, is_trainable=trainable, torch_device=str(adapted.device))
+            # read into main memory, as safetensors does not know every device; the values are copied into the adapter's own weights
+            result = adapted.load_adapter(folder, name, is_trainable=trainable, torch_device="cpu")
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
             remove_partial_adapter(model, name)
             reason = str(error).strip().splitlines()

@@ -20,6 +20,6 @@ def cache_bytes(text: str, device: torch.device) -> int:
 
 
 def _free(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type != "cpu" and hasattr(module := torch.get_device_module(device), "mem_get_info"):
+        return int(module.mem_get_info(device)[0])
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

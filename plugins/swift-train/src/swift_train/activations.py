@@ -22,7 +22,8 @@ _FUNCTION = "_gradient_checkpointing_func"  # of transformers' layers: (forward,
 
 def main_memory() -> AbstractContextManager[None]:
     """Enter a context in which tensors that are saved for the backward pass are kept in main memory."""
-    return save_on_cpu(pin_memory=torch.cuda.is_available())
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return save_on_cpu(pin_memory=True, device_type=accelerator.type) if accelerator else save_on_cpu()
 
 
 def recompute_activations(module: Module, kept: Callable[[], AbstractContextManager[None]] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from swift_core.checkpoints import Checkpoint
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
 
 
 def kind_of(device: str) -> str:
-    """Return the kind of device that an option names: cpu, cuda, mps, …; `auto` is resolved to that of this machine."""
-    return (device_kind() if device == "auto" else device).partition(":")[0]
+    """Return the kind of device that an option names: cpu, cuda, mps, …; `auto` is resolved to that of this machine.
+
+    Where a distribution brings a device of its own to torch (its entry points `torch.backends`), only torch can tell: the result is ''.
+    """
+    if device != "auto":
+        return device.partition(":")[0]
+    kind = device_kind()
+    return "" if kind == "cpu" and entry_points(group="torch.backends") else kind
 
 
 def missing_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
