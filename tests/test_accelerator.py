@@ -12,7 +12,7 @@ import pytest
 pytestmark = [pytest.mark.full("accelerator"), pytest.mark.usefixtures("workers_here")]
 
 TURNS = [("Who are you?", "I am Swifty."), ("Hi", "Hello!"), ("What is one and one?", "Two."), ("Bye", "Goodbye, come again.")]
-PAIRS = [{"prompt": ask, "chosen": answer, "rejected": other} for (ask, answer), (_, other) in zip(TURNS, TURNS[1:] + TURNS[:1], strict=True)]
+PAIRS = [{"prompt": ask, "chosen": answer, "rejected": TURNS[at - 1][1]} for at, (ask, answer) in enumerate(TURNS)]
 TRAINING = ["--model", "model", "--learning-rate", "0.01", "--batch-size", "2", "--no-shuffle", "--schedule", "constant", "--json"]
 PLAIN = ["--tuner.dropout", "0", "--max-steps", "4"]
 

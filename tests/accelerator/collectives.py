@@ -11,7 +11,8 @@ import torch.distributed as dist
 
 NAME = "simccl"
 _CALLS = (
-    "allreduce", "allreduce_coalesced", "broadcast", "allgather", "gather", "scatter", "reduce", "reduce_scatter", "alltoall", "send", "recv",
+    "allreduce", "allreduce_coalesced", "broadcast", "allgather", "gather", "scatter", "reduce", "reduce_scatter", "alltoall", "send",
+    "recv",
 )  # fmt: skip
 _RENAMED = {  # newer names of a process group, and those of gloo
     "all_gather_single": "_allgather_base",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -11,23 +12,21 @@ import torch
 Stream, Event = torch.Stream, torch.Event
 _DEVICES = 2
 _MEMORY = 2**30  # bytes of a device
+_device: Any  # the compiled part
 
 
 def load() -> None:
     """Register the device: the entry point that `import torch` calls."""
     if hasattr(torch, "sim"):
         return
-    global _device
-    from swift_sim import _device as compiled
-
-    _device = compiled
+    import_module("swift_sim._device")  # an attribute of this module then
     torch.utils.rename_privateuse1_backend("sim")
     torch._register_device_module("sim", sys.modules[__name__])
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
     if torch.distributed.is_available():
         from swift_sim.collectives import register
 
-        register(compiled.host)
+        register(_device.host)
 
 
 def is_available() -> bool:
@@ -59,7 +58,7 @@ def set_device(device: Any) -> None:
     _device.select(_index(device))
 
 
-class device(AbstractContextManager[None]):  # noqa: N801 - the name that torch calls
+class device(AbstractContextManager[None]):
     """A context in which a device is the current one."""
 
     def __init__(self, device: Any) -> None:
