@@ -15,7 +15,7 @@ MODULES = {"module.py": "__init__.py", "collectives.py": "collectives.py"}
 _COMPILE = """
 import sys
 from torch.utils.cpp_extension import load
-load("_device", [sys.argv[1]], extra_cflags=["-O1"], build_directory=sys.argv[2], is_python_module=False)
+load("_compiled", [sys.argv[1]], extra_cflags=["-O1"], build_directory=sys.argv[2], is_python_module=False)
 """
 
 
@@ -39,7 +39,7 @@ def laid(library: Path, folder: Path) -> Path:
     package, info = folder / NAME, folder / f"{NAME}-0.dist-info"
     package.mkdir(parents=True, exist_ok=True)
     info.mkdir(exist_ok=True)
-    shutil.copy(library / "_device.so", package / "_device.so")
+    shutil.copy(library / "_compiled.so", package / "_compiled.so")
     for source, target in MODULES.items():
         shutil.copy(HERE / source, package / target)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 0\n", encoding="utf-8")

@@ -12,21 +12,19 @@ import torch
 Stream, Event = torch.Stream, torch.Event
 _DEVICES = 2
 _MEMORY = 2**30  # bytes of a device
-_device: Any  # the compiled part
 
 
 def load() -> None:
     """Register the device: the entry point that `import torch` calls."""
     if hasattr(torch, "sim"):
         return
-    import_module("swift_sim._device")  # an attribute of this module then
     torch.utils.rename_privateuse1_backend("sim")
     torch._register_device_module("sim", sys.modules[__name__])
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
     if torch.distributed.is_available():
         from swift_sim.collectives import register
 
-        register(_device.host)
+        register(_device().host)
 
 
 def is_available() -> bool:
@@ -50,12 +48,12 @@ def device_count() -> int:
 
 def current_device() -> int:
     """Return the index of the current device."""
-    return int(_device.current())
+    return int(_device().current())
 
 
 def set_device(device: Any) -> None:
     """Set the current device."""
-    _device.select(_index(device))
+    _device().select(_index(device))
 
 
 class device(AbstractContextManager[None]):
@@ -93,23 +91,23 @@ def stream(stream: Stream | None) -> AbstractContextManager[None]:
 
 def manual_seed(seed: int) -> None:
     """Seed the current device."""
-    _device.generator(current_device()).manual_seed(seed)
+    _device().generator(current_device()).manual_seed(seed)
 
 
 def manual_seed_all(seed: int) -> None:
     """Seed every device."""
     for index in range(_DEVICES):
-        _device.generator(index).manual_seed(seed)
+        _device().generator(index).manual_seed(seed)
 
 
 def get_rng_state(device: Any = None) -> torch.Tensor:
     """Return the state of a device's generator."""
-    return _device.generator(_index(device)).get_state()  # type: ignore[no-any-return]
+    return _device().generator(_index(device)).get_state()  # type: ignore[no-any-return]
 
 
 def set_rng_state(state: torch.Tensor, device: Any = None) -> None:
     """Set it."""
-    _device.generator(_index(device)).set_state(state)
+    _device().generator(_index(device)).set_state(state)
 
 
 def get_amp_supported_dtype() -> list[torch.dtype]:
@@ -124,12 +122,12 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 
 def memory_allocated(device: Any = None) -> int:
     """Return the bytes that tensors hold."""
-    return int(_device.allocated(_index(device)))
+    return int(_device().allocated(_index(device)))
 
 
 def max_memory_allocated(device: Any = None) -> int:
     """Return the most that they held."""
-    return int(_device.peak(_index(device)))
+    return int(_device().peak(_index(device)))
 
 
 memory_reserved, max_memory_reserved = memory_allocated, max_memory_allocated
@@ -137,7 +135,7 @@ memory_reserved, max_memory_reserved = memory_allocated, max_memory_allocated
 
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Begin anew with what they hold now."""
-    _device.reset_peak(_index(device))
+    _device().reset_peak(_index(device))
 
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:
@@ -156,3 +154,8 @@ def _index(device: Any) -> int:
         return device
     index = torch.device(device).index
     return current_device() if index is None else int(index)
+
+
+def _device() -> Any:
+    """Return the compiled part."""
+    return import_module("swift_sim._compiled")
