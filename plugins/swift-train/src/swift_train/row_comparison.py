@@ -69,7 +69,13 @@ def one_by_one(reason: str, figures: Mapping[str, float] = MappingProxyType({}),
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Effect of the row's own first tokens, and tolerances for passes of equal and of different shapes; in nats."""
+    """Effect of the row's own first tokens, and tolerances; in nats.
+
+    Attributes:
+        effect: change of the losses by the row's own first tokens.
+        same: tolerance between passes of equal shapes.
+        other: tolerance between passes of different shapes.
+    """
 
     effect: float
     same: float
