@@ -53,6 +53,13 @@ LINES = [
     "sft --model MODEL --train_type dora --dataset ROWS --lora_rank 16 --init_weights gaussian",
     "sft --model MODEL --tuner_type adalora --dataset ROWS --adalora_target_r 8 --adalora_init_r 12",
     "sft --model MODEL --tuner_type lora --quant_method bnb --quant_bits 4 --dataset ROWS --bnb_4bit_quant_type nf4",
+    "sft --model MODEL --dataset ROWS --tuner_type llamapro --llamapro_num_new_blocks 2 --llamapro_num_groups 1",
+    "sft --model MODEL --dataset ROWS --tuner_type adapter --adapter_length 64 --adapter_act relu",
+    "sft --model MODEL --dataset ROWS --tuner_type reft --reft_rank 2 --reft_layers 0 1 --reft_intervention_type LoreftIntervention",
+    "sft --model MODEL --dataset ROWS --tuner_type longlora --lora_rank 8 --lora_alpha 32",
+    "sft --model MODEL --dataset ROWS --init_weights lora-ga --lora_ga_batch_size 2 --lora_ga_iters 2 --lora_ga_max_length 1024 "
+    "--lora_ga_direction ArB2r --lora_ga_scale gd --lora_ga_stable_gamma 16",
+    "sft --model MODEL --dataset ROWS --loss_scale all --loss_type loss_scale --model_kwargs '{\"max_pixels\": 1003520}'",
     "sft --model MODEL --dataset ROWS --lorap_lr_ratio 10 --resume_only_model false --ignore_data_skip false",
     "sft --model MODEL --dataset ROWS --fsdp fsdp2 --tuner_type full",
     "sft --model MODEL --dataset ROWS --sequence_parallel_size 2 --nproc_per_node 2 --tuner_type full",
@@ -234,7 +241,7 @@ def test_values_are_read_as_they_are_meant(project, capsys, words, path, value):
     [
         ("sft --model MODEL --dataset ROWS --freeze_vit false", "image encoder"),
         ("sft --model MODEL --dataset ROWS --task_type decision", "swift seq-cls"),
-        ("sft --model MODEL --dataset ROWS --tuner_type reft", "swift plugins"),
+        ("sft --model MODEL --dataset ROWS --tuner_type dummy", "nothing would be trained"),
         ("sft --model MODEL --dataset ROWS --optim muonclip", "--optimizer muon"),
         ("export --model MODEL --quant_method hqq --output_dir out", "gptq"),
         ("sft --model MODEL --dataset ROWS --tuner_type full --lora_rank 8", "--tuner.rank"),

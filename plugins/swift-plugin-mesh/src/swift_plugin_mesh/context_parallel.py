@@ -50,6 +50,9 @@ class ContextParallel:
         """
         AttentionInterface.register(_NAME, self.attend)
         model: Any = next(part for part in module.modules() if isinstance(part, PreTrainedModel))
+        if (other := model.config._attn_implementation) not in ("eager", "sdpa", None):
+            message = f"context parallelism replaces the attention of the model, which is '{other}'"
+            raise UsageError(message, code="PARALLEL-077", where="parallel.context", hint="Use another tuner, or --parallel fsdp.")
         probe = _probe(model.config.get_text_config().vocab_size)
         expected = _logits(module, probe.to(self.device))
         model.set_attn_implementation(_NAME)

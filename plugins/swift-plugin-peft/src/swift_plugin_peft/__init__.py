@@ -19,6 +19,13 @@ def swift_tuners() -> list[TunerSpec]:
         _tuner("rslora", "RsLora", "LoRA scaled by alpha over the square root of the rank"),
         _tuner("pissa", "Pissa", "LoRA initialised from the principal singular vectors of the weights"),
         _tuner("loraplus", "LoraPlus", "LoRA with a higher learning rate for B than for A", "lora+"),
+        _tuner(
+            "longlora",
+            "LongLora",
+            "LoRA with embeddings and norms, on long rows by shifted sparse attention",
+            factory="longlora:LongLora",
+            where="longlora_options",
+        ),
         _tuner("adalora", "AdaLora", "LoRA whose ranks are pruned to a budget, layer by layer", factory="adalora:AdaLoraTuner"),
         _tuner("ia3", "Ia3", "Learned scaling of keys, values and feed-forward inputs"),
         _tuner("vera", "Vera", "Learned scaling vectors between shared random projections"),
@@ -35,13 +42,15 @@ def swift_tuners() -> list[TunerSpec]:
     ]
 
 
-def _tuner(name: str, options: str, summary: str, *also: str, implies: str = "", factory: str = "tuner:PeftTuner") -> TunerSpec:
+def _tuner(
+    name: str, options: str, summary: str, *also: str, implies: str = "", factory: str = "tuner:PeftTuner", where: str = "options"
+) -> TunerSpec:
     return TunerSpec(
         name=name,
         summary=summary,
         also=also,
         factory=Ref(f"swift_plugin_peft.{factory}"),
-        options=Ref(f"swift_plugin_peft.options:{options}Options"),
+        options=Ref(f"swift_plugin_peft.{where}:{options}Options"),
         trains="adapter",
         quantized_base=name not in _NEEDS_UNQUANTIZED_BASE,
         merger=Ref("swift_train.merge:merge"),

@@ -29,10 +29,19 @@ class LoraOptions(AdapterOptions):
     dropout: float = option(0.05, "Dropout probability on the adapter's input.", ge=0, lt=1, also=("lora_dropout",))
     init: str = option(
         "default",
-        "Weight initialisation: default (zero update), gaussian, orthogonal, olora, pissa, or pissa_niter_16 for a fast SVD.",
-        pattern=r"^(default|true|gaussian|orthogonal|olora|pissa|pissa_niter_\d+)$",
+        "Weight initialisation: default (zero update), gaussian, orthogonal, olora, pissa, pissa_niter_16 for a fast SVD, or lora_ga: from "
+        "the gradients of the first training rows (LoRA-GA).",
+        pattern=r"^(default|true|gaussian|orthogonal|olora|pissa|pissa_niter_\d+|lora_ga)$",
         also=("init_weights", "init_lora_weights"),
     )
+    ga_rows: int = option(4, "lora_ga: training rows whose gradients are averaged.", ge=1)
+    ga_direction: Literal["ArBr", "A2rBr", "ArB2r", "random"] = option(
+        "ArB2r", "lora_ga: which singular vectors of the gradient A and B start with.", also=("lora_ga_direction",)
+    )
+    ga_scale: Literal["stable", "unit", "weight_svd", "gd_scale"] = option(
+        "stable", "lora_ga: scale of the start values.", also=("lora_ga_scale",)
+    )
+    ga_gamma: int = option(16, "lora_ga: divides the start values, if the scale is stable.", ge=1, also=("lora_ga_stable_gamma",))
     bias: Literal["none", "all", "lora_only"] = option(
         "none", "Bias parameters to train: none, all, or lora_only (those of adapted layers).", also=("lora_bias",)
     )
@@ -61,9 +70,9 @@ class LoraOptions(AdapterOptions):
     def _fits(self) -> LoraOptions:
         if self.parameters and self.dropout:
             raise ValueError("dropout is of a layer's input, and parameters have none: set dropout to 0, or leave out parameters")
-        if self.parameters and (self.dora or self.init.startswith(("pissa", "olora", "orthogonal"))):
+        if self.parameters and (self.dora or self.init.startswith(("pissa", "olora", "orthogonal", "lora_ga"))):
             raise ValueError("parameters are adapted by plain LoRA: leave out dora and init, or parameters")
-        if self.dora and self.init.startswith(("pissa", "olora")):
+        if self.dora and self.init.startswith(("pissa", "olora", "lora_ga")):
             raise ValueError(f"init '{self.init}' modifies the base weights, from which dora takes its magnitudes: use one of them")
         return self
 

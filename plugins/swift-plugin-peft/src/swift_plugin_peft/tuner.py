@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import save_file
 from swift_train.heads import score_modules
 from swift_train.model_parts import parts_of
@@ -22,6 +21,8 @@ from swift_core.contract import SwiftError, UsageError, suggestion
 from swift_plugin_peft import pissa_to_lora
 from swift_plugin_peft.adapter_options import AdapterOptions
 from swift_plugin_peft.fused_lora import fuse
+from swift_plugin_peft.gradient_start import NAME as LORA_GA, GradientStart
+from swift_plugin_peft.methods import method_config
 from swift_plugin_peft.options import AnyPeftOptions, Ia3Options, LoraOptions
 from swift_plugin_peft.restoring import remove_partial_adapter, truly_missing, under_all_names
 from swift_plugin_peft.selection import Selection, select
@@ -44,7 +45,7 @@ _CHECK_BASE = "Use the base model that the adapter was trained on."
 _MODULE_REPR = re.compile(r"\(\n.*\n\)", re.DOTALL)  # the multi-line repr of a module's children in PEFT's messages
 
 
-class PeftTuner(PeftSwitching):
+class PeftTuner(GradientStart, PeftSwitching):
     """Adds an adapter to a frozen base model, and saves and restores it in PEFT's format."""
 
     def __init__(self, options: AdapterOptions) -> None:
@@ -74,7 +75,9 @@ class PeftTuner(PeftSwitching):
                 hint="Use --tuner.init default, or load the base unquantized.",
             )
         try:
-            adapted = get_peft_model(model, self._config(model, family))
+            config = self._config(model, family)
+            self.estimate(model, config)
+            adapted = get_peft_model(model, config)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(
                 f"PEFT rejected the options: {_MODULE_REPR.sub('', str(error))}",
@@ -207,14 +210,16 @@ class PeftTuner(PeftSwitching):
         return merged
 
     def _init_modifies_base(self) -> bool:
-        return isinstance(self.options, LoraOptions) and self.options.init.startswith(("pissa", "olora"))
+        return isinstance(self.options, LoraOptions) and self.options.init.startswith(("pissa", "olora", LORA_GA))
 
     def _config(self, model: Module, family: ModelFamily) -> Any:
         options = self.options
-        config_class: Any = _config_class(options.method) if isinstance(options, AnyPeftOptions) else getattr(peft, options.config_class)
+        config_class: Any = method_config(options.method) if isinstance(options, AnyPeftOptions) else getattr(peft, options.config_class)
         values = {field: getattr(options, name) for name, field in options.keys.items()}
         if isinstance(options, LoraOptions) and options.init in ("default", "true"):
             values["init_lora_weights"] = True
+        if isinstance(options, LoraOptions) and options.init == LORA_GA:
+            values["lora_ga_config"] = peft.LoraGAConfig(options.ga_direction, options.ga_scale, options.ga_gamma)
         if isinstance(options, Ia3Options):
             return self._ia3(config_class, values, model, family)
         values |= self._common_values(config_class, model, family)
@@ -279,20 +284,3 @@ def _check_dora_magnitudes(adapted: Module) -> None:
                 where="tuner.targets",
                 hint="Exclude this module, or use --tuner lora.",
             )
-
-
-def _config_class(name: str) -> type[PeftConfig]:
-    """Return PEFT's configuration class of a method that adapts layers."""
-    methods = {
-        str(kind.value).lower(): config
-        for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()
-        if {"target_modules", "modules_to_save"} <= {field.name for field in dataclasses.fields(config)}
-    }
-    if name.lower() not in methods:
-        raise UsageError(
-            f"PEFT has no method '{name}' that adapts layers",
-            code="TUNER-018",
-            where="tuner.method",
-            hint=suggestion(name, methods) or f"Known: {', '.join(sorted(methods))}.",
-        )
-    return methods[name.lower()]

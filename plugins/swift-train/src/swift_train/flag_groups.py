@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from swift_core.cli import note
@@ -14,6 +15,7 @@ from swift_core.options import FALSE
 from swift_train import fsdp_json, media_variables, tokenised_rows
 from swift_train.flag_words import take_flags
 
+_LORA_GA = ("lora_ga_batch_size", "lora_ga_iters")
 _EVALUATION = ("eval_use_evalscope", "eval_dataset", "eval_dataset_args", "eval_limit", "eval_generation_config")
 
 
@@ -25,13 +27,21 @@ def combine(words: Sequence[str]) -> list[str]:
     """
     rest, found = take_flags(
         _generations(_context(words)),
-        (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp", "model_kwargs"),
+        (*_EVALUATION, "early_stop_interval", "cached_dataset", "cached_val_dataset", "fsdp", "model_kwargs", *_LORA_GA),
     )
     if arguments := found.pop("model_kwargs", None):
         limits = media_variables.options_of(_object(" ".join(arguments), "model_kwargs"))
         media = [word for name, value in limits for word in (f"--{name}", value)]
         rest += media
         note(f"--model_kwargs is {shlex.join(media)} here" if media else "--model_kwargs has no effect: it is empty")
+    if any(name in found for name in _LORA_GA):
+        counts = [(found.pop(name, None) or ["2"])[-1] for name in _LORA_GA]  # ms-swift's defaults
+        if not all(number.isdecimal() for number in counts):
+            raise UsageError(
+                f"{' and '.join(counts)} are not numbers", code="TRAIN-278", where="--lora_ga_iters", hint="Write --tuner.ga-rows N."
+            )
+        rest += ["--tuner.ga-rows", str(prod(map(int, counts)))]
+        note(f"--lora_ga_batch_size {counts[0]} --lora_ga_iters {counts[1]} are {' '.join(rest[-2:])} here: rows that gradients are of")
     if sharding := found.pop("fsdp", None):
         own = fsdp_json.words_of(" ".join(sharding))
         rest += own or ["--fsdp", *sharding]

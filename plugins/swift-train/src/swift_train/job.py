@@ -23,6 +23,7 @@ from swift_train.data import Preprocessing, load_samples
 from swift_train.devices import memory_figures
 from swift_train.disk_space import check_disk_space
 from swift_train.encoder_decoder import is_encoder_decoder
+from swift_train.first_gradients import start_from_gradients
 from swift_train.kernels import use_kernels
 from swift_train.loop import Loop
 from swift_train.masks import pieces
@@ -88,7 +89,7 @@ def train(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         callbacks.call("on_load_begin")
         trainer = Trainer(run, task, shapes.processor, strategy, watchdog)
         report.progress("load", 0, 1)
-        _build(trainer, report)
+        _build(trainer, rows, report)
         fill_towers(trainer.module, media, rows, heldout, processes=_holders(run))
         callbacks.training.model = trainer.module
         callbacks.call("on_load_end")
@@ -133,8 +134,9 @@ def train(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     return out, figures
 
 
-def _build(trainer: Trainer, report: Report) -> None:
+def _build(trainer: Trainer, rows: Samples | Stream, report: Report) -> None:
     """Build the model, and report the remarks of its tuner."""
+    start_from_gradients(trainer.tuner, trainer.task, rows)
     trainer.build()
     for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():
         report.note(remark)

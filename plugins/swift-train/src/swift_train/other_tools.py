@@ -38,6 +38,8 @@ SPELLINGS: Mapping[str, str] = {
     "template=default": "chat_template=human-assistant",
     "template=chatml": "chat_template=chatml", "template_type=chatml": "chat_template=chatml",
     "enable_dft_loss=true": "loss_type=dft", "use_eaft_loss=true": "loss_type=eaft",
+    "init_weights=lora-ga": "tuner.init=lora_ga", "init_lora_weights=lora-ga": "tuner.init=lora_ga",
+    "lora_ga_scale=gd": "tuner.ga_scale=gd_scale", "lora_ga_scale=weightS": "tuner.ga_scale=weight_svd",
     "use_galore=true": "optimizer=galore", "use_apollo=true": "optimizer=apollo", "use_muon=true": "optimizer=muon",
     **LOSS_SCALES,
     "use_vllm=true": "rollout=vllm", "use_gym_env=true": "reward_funcs=environment",
@@ -47,12 +49,7 @@ SPELLINGS: Mapping[str, str] = {
     "enable_thinking=false": 'template_variables={"enable_thinking":false}',
 }  # fmt: skip
 
-_LORA = "Use --tuner lora, or another that is listed by swift plugins."
 _REFUSED_VALUES = {
-    "tuner_type=adapter": f"Bottleneck adapters are not available. {_LORA}",
-    "tuner_type=llamapro": f"Blocks can't be added to a model here. {_LORA}",
-    "tuner_type=longlora": "Shifted sparse attention is not available; --parallel mesh --parallel.context N trains on long rows with LoRA.",
-    "tuner_type=reft": f"Interventions on hidden states can't be merged or served, and are not available. {_LORA}",
     "tuner_type=dummy": "It leaves the model as it is: nothing would be trained.",
     "quant_method=hqq": "HQQ can't be saved or trained by the libraries here: use --quantizer bnb or torchao.",
     "quant_method=quanto": "Its models can't be saved: use --quantizer bnb or torchao.",
@@ -61,9 +58,6 @@ _REFUSED_VALUES = {
     "optim=muonclip": "Clipping of attention logits is not available: use --optimizer muon.",
     "optimizer=muonclip": "Clipping of attention logits is not available: use --optimizer muon.",
     "optimizer=dist_muon": "Use --optimizer muon; megatron's replicas can't share its state.",
-    "init_weights=lora_ga": "Start values from gradients are not available: use pissa, olora or orthogonal.",
-    "init_weights=lora-ga": "Start values from gradients are not available: use pissa, olora or orthogonal.",
-    "init_lora_weights=lora-ga": "Start values from gradients are not available: use pissa, olora or orthogonal.",
     "rlhf_type=ppo": "PPO with a value model is not available: use --rlhf_type grpo.",
 }  # fmt: skip
 _IDENTITY = "only the dataset identity (swift/self-cognition) uses it"
@@ -103,6 +97,7 @@ IGNORED: Mapping[str, str] = {
     "galore_optim_per_parameter": "each parameter is updated after the backward pass, which gives the same weights",
     "add_non_thinking_prefix=true": "the chat template decides what stands before an answer, as at inference",
     "loss_type=loss_scale": "tokens are always weighted by --mask.weights, and by the loss_scale of a row",
+    "lora_ga_max_length": "gradients are computed of rows as they are trained",
     "label_names": "the supervised tokens follow from the rows",
     "save_safetensors=true": "checkpoints are always safetensors",
     "trust_remote_code=true": "code of a repository runs only if it is named with its revision: --trust-remote-code org/name@revision",
@@ -144,7 +139,6 @@ UNSUPPORTED: Mapping[str, str] = {
     "eval_limit": "Add --eval_use_evalscope true, or evaluate the result afterwards: swift eval CHECKPOINT.",
     "eval_dataset_args": "Add --eval_use_evalscope true, or evaluate the result afterwards: swift eval CHECKPOINT.",
     "galore_quantization": "Quantized projections are not available: use --optimizer galore, or apollo-mini.",
-    "lora_ga_batch_size": "Start values from gradients are not available: --tuner.init pissa, olora or orthogonal.",
     "tuner_backend": "Adapters are PEFT's; leave it out.",
     "predict_with_generate": "Answers are not generated during a training: evaluate its checkpoints with --eval.",
     "train_dataloader_shuffle": "Use --no-shuffle.",

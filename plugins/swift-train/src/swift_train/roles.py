@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +103,20 @@ class TokenTuner(Tuner, Protocol):
 
     def train_tokens(self, ids: Sequence[int]) -> None:
         """Train these rows of the embeddings and of the output layer too; called before `attach`."""
+        ...
+
+
+@runtime_checkable
+class GradientTuner(Tuner, Protocol):
+    """A tuner whose new adapter may start from gradients of the first training rows (LoRA-GA)."""
+
+    @property
+    def gradient_rows(self) -> int:
+        """The number of rows; 0 if it needs none."""
+        ...
+
+    def use_gradients(self, backward: Callable[[Module], None]) -> None:
+        """Take a function that accumulates the gradients of these rows in a model's parameters; called before `attach`."""
         ...
 
 

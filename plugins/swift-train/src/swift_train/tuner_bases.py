@@ -93,6 +93,10 @@ class PeftSwitching:
         adapted: Any = model
         remaining = [other for other in adapted.peft_config if other != name]
         if not remaining:
+            for module in adapted.modules():
+                if hasattr(module, "modules_to_save") and hasattr(module, "original_module"):  # PEFT would keep the trained copy
+                    for other in module.modules_to_save:
+                        module.modules_to_save[other] = module.original_module
             base: Module = adapted.unload()
             return base
         adapted.set_adapter(remaining[0])
