@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.contract import UsageError
-from swift_train.batches import RowGroup, collate
+from swift_train.batches import collate
 from swift_train.losses import summed_cross_entropy
 from swift_train.roles import GradientTuner
+from swift_train.row_groups import RowGroup
 from swift_train.samples import Samples
 from swift_train.tasks import NextToken, TokenTask
 
