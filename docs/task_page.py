@@ -35,6 +35,8 @@ _COMPARED: Mapping[str, str] = {  # task → with what its tests compare it
     "grpo": "every loss and its gradient with TRL 1.16's `GRPOTrainer._compute_loss` on the rollouts of a run, and with plain torch; the "
     "reward on sums rises with SmolLM2 (lane `rl`)",
     "rloo": "its advantages with their equation; the losses are those of grpo",
+    "ppo": "losses, gradient, advantages and returns in plain torch with a value head on a copy of the model, over two generations of two "
+    "passes; one and two processes (DDP, FSDP); the reward of a tiny model rises (lane `rl`)",
     "gkd": "the divergence with TRL 1.16's `GKDTrainer.generalized_jsd_loss`; a step with the models' own logits; it falls (lane `rl`)",
 }
 

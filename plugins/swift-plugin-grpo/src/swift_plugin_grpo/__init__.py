@@ -1,11 +1,12 @@
-"""Training on sampled answers: GRPO and its variants, and on-policy distillation."""
+"""Training on sampled answers: GRPO and its variants, PPO, and on-policy distillation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from swift_core import hookimpl
-from swift_core.contract import Ref, TaskSpec
+from swift_core.contract import Problem, Ref, Run, TaskSpec
 
 
 @hookimpl
@@ -15,6 +16,14 @@ def swift_tasks() -> list[TaskSpec]:
         _task("GrpoOptions", name="grpo", summary="Train on sampled answers scored by reward functions (GRPO, DAPO, GSPO, CISPO, …)"),
         _task("RlooOptions", name="rloo", summary="Train on sampled answers, with the mean reward of the other answers as baseline (RLOO)"),
         _task(
+            "PpoOptions",
+            module="ppo_options",
+            name="ppo",
+            summary="Train on sampled answers scored by reward functions, with a value head (PPO)",
+            factory=Ref("swift_plugin_grpo.ppo:Ppo"),
+            prepare=Ref("swift_rollouts.server:prepare"),
+        ),
+        _task(
             "GkdOptions",
             module="gkd_options",
             name="gkd",
@@ -23,6 +32,16 @@ def swift_tasks() -> list[TaskSpec]:
             prepare=Ref("swift_plugin_grpo.teacher:prepare"),
         ),
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterable[Problem]:
+    """Report strategies that do not support a value head, before anything is loaded."""
+    if "parallel" not in run.parts or "task" not in run.parts or run.parts["task"].name != "ppo":
+        return []
+    from swift_plugin_grpo.check import problems
+
+    return problems(run)
 
 
 def _task(options: str, *, module: str = "options", **facts: Any) -> TaskSpec:

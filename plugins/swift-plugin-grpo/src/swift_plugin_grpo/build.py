@@ -13,7 +13,7 @@ from swift_rollouts.advantages import advantages
 from swift_rollouts.reward_metrics import rewards_of
 from swift_rollouts.samples import RolloutRow, RolloutSamples
 
-from swift_plugin_grpo.old_policy import OldPolicy
+from swift_plugin_grpo.generation_scores import GenerationScores
 
 if TYPE_CHECKING:
     from swift_rollouts.generation import Answer, Generation
@@ -31,7 +31,7 @@ class StepRows(RolloutSamples):
         first: index of the step's first computed row among those of the generation.
     """
 
-    def __init__(self, rows: Sequence[RolloutRow], options: GrpoOptions, old: OldPolicy | None, first: int) -> None:
+    def __init__(self, rows: Sequence[RolloutRow], options: GrpoOptions, old: GenerationScores | None, first: int) -> None:
         kept = [row for row in rows if not _left_out(row.answer, options)]
         computed = _computed(rows, options)
         super().__init__(computed, sampled=len(kept), tokens=sum(row.answer.sampled for row in kept))
@@ -62,7 +62,7 @@ def build_steps(generation: Generation, options: GrpoOptions, rows_per_step: int
         for answer, advantage in zip(group.answers, values.tolist(), strict=True)
     ]
     parts = [rows[start : start + rows_per_step] for start in range(0, len(rows), rows_per_step)]
-    old = OldPolicy([_computed(part, options) for part in parts], file) if options.needs_old else None
+    old = GenerationScores([_computed(part, options) for part in parts], ["old"], file) if options.needs_old else None
     starts = np.cumsum([0, *(len(_computed(part, options)) for part in parts)]).tolist()
     return [StepRows(part, options, old, start) for part, start in zip(parts, starts, strict=False)]
 

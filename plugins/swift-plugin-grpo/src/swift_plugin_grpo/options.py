@@ -93,6 +93,11 @@ class GrpoOptions(TeacherOptions, RewardOptions):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.num_generations == 1 and not self.has_teacher and self.advantage_estimator != "reinforce_plus_plus":
+            raise ValueError(
+                "an answer's reward is compared with those of other answers to its prompt: num_generations must be 2 or more, but with a "
+                "teacher or with advantage_estimator reinforce_plus_plus"
+            )
         if self.teacher_server and self.temperature != 1:
             raise ValueError("a teacher's server gives log-probabilities at temperature 1: leave temperature at 1, or give teacher_model")
         if self.truncated and self.correction != "none":

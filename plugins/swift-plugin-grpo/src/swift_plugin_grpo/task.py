@@ -68,7 +68,7 @@ class Grpo(AnswersTask):
         rows = step.samples
         assert isinstance(rows, StepRows)
         if rows.old:
-            rows.old.ensure(step, self._log_probabilities)
+            rows.old.ensure(step, self._score)
             micros = [rows.old.added(micro, rows.first) for micro in micros]
         if self._initial:
             with self._initial.in_place():
@@ -109,6 +109,10 @@ class Grpo(AnswersTask):
         shown = micro.sample_weights[micro.sample][micro.sequence]
         metrics["masked"] = ((shown * (1 - found.kept)).sum(), shown.sum())
         return Loss(losses.sum(), metrics)
+
+    def _score(self, step: Step, micros: Sequence[Micro]) -> Sequence[Tensor]:
+        """Return the log-probability of each token."""
+        return [values[:, None] for values in step.score(micros, self._log_probabilities)]
 
     def _log_probabilities(self, output: Tensor, micro: Micro) -> Tensor:
         logits = output.float() / self.options.temperature

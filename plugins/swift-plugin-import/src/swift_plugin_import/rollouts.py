@@ -8,7 +8,7 @@ from typing import Any
 from swift_plugin_import.keys import Keys, is_on
 from swift_plugin_import.translation import Translation
 
-VERBS = ("grpo", "rloo", "gkd", "online-dpo")
+VERBS = ("grpo", "rloo", "gkd", "online-dpo", "ppo")
 _REWARDS = {
     "accuracy_reward": "accuracy", "think_format_reward": "format", "get_soft_overlong_punishment": "soft-overlong", "accuracy": "accuracy",
     "format": "format", "cosine": "cosine", "repetition": "repetition", "soft_overlong": "soft-overlong",

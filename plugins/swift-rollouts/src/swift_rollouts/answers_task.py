@@ -34,7 +34,11 @@ class AnswersTask(NextToken):
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits of the sampled tokens; dropout is off, so that a policy is compared with itself."""
+        self.turn_dropout_off(model)
+        return super().forward(model, micro)
+
+    def turn_dropout_off(self, model: Module) -> None:
+        """Turn the dropout of a model off, once."""
         if self._without_dropout is not model:
             without_dropout(model)
             self._without_dropout = model
-        return super().forward(model, micro)

@@ -111,7 +111,7 @@ class RewardWeights(Options):
 class RewardOptions(RewardWeights, RolloutOptions):
     """Options of every task on groups of answers that rewards score."""
 
-    num_generations: int = option(8, "Answers per prompt.", ge=2)
+    num_generations: int = option(8, "Answers per prompt.", ge=1)
     num_generations_eval: int | None = option(
         None, "Answers per held-out prompt in an evaluation; default: num_generations.", ge=1, affects_result=False
     )
@@ -146,4 +146,6 @@ class RewardOptions(RewardWeights, RolloutOptions):
     def _weights(self) -> Self:
         if self.reward_weights and len(self.reward_weights) != len(self.reward_funcs):
             raise ValueError(f"{len(self.reward_weights)} reward_weights for {len(self.reward_funcs)} reward_funcs")
+        if self.dynamic_sample and self.num_generations == 1:
+            raise ValueError("dynamic_sample replaces groups of answers with equal rewards: it needs num_generations of 2 or more")
         return self

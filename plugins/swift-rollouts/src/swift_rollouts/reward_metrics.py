@@ -33,7 +33,7 @@ def metrics_of(generation: Generation, options: RewardOptions) -> dict[str, floa
         "reward": float(every.mean()),
         "reward_std": float(np.mean([group.std(ddof=1) if len(group) > 1 else 0.0 for group in rewards])),
         **{f"rewards/{name}": float(np.mean(values)) for name, values in parts.items() if values and len(parts) > 1},
-        "groups_without_spread": float(sum(np.ptp(group) == 0 for group in rewards)),
+        **({"groups_without_spread": float(sum(np.ptp(group) == 0 for group in rewards))} if max(map(len, rewards)) > 1 else {}),
         **({"groups_replaced": float(generation.replaced)} if generation.replaced else {}),
         **generation.metrics(),
         "completions/longest": float(max(answer.sampled for answer in answers)),

@@ -58,7 +58,6 @@ _REFUSED_VALUES = {
     "optim=muonclip": "Clipping of attention logits is not available: use --optimizer muon.",
     "optimizer=muonclip": "Clipping of attention logits is not available: use --optimizer muon.",
     "optimizer=dist_muon": "Use --optimizer muon; megatron's replicas can't share its state.",
-    "rlhf_type=ppo": "PPO with a value model is not available: use --rlhf_type grpo.",
 }  # fmt: skip
 _IDENTITY = "only the dataset identity (swift/self-cognition) uses it"
 
@@ -80,6 +79,8 @@ IGNORED: Mapping[str, str] = {
     **dict.fromkeys(("vllm_importance_sampling_correction=true", "sleep_level", "offload_model", "offload_optimizer"), _ENGINE),
     **dict.fromkeys(("vllm_mode", "vllm_enable_lora", "vllm_use_async_engine", "vllm_server_timeout"), _ENGINE),
     **dict.fromkeys(("offload_teacher_model", "teacher_deepspeed", "vllm_data_parallel_size=1"), _ENGINE),
+    "local_rollout_forward_batch_size": "log-probabilities are computed in the micro-batches of the training",
+    "num_sample_generations": _ROLLOUTS,
     "vllm_server_pass_dataset": "schedulers and rewards run beside the training, and have the whole row",
     "log_rollout_offpolicy_metrics": "kl_engine and masked are always logged",
     **dict.fromkeys(("use_vllm=false", "move_model_batches", "vllm_enable_prefix_caching", "async_generate=false"), _ENGINE),
@@ -153,7 +154,8 @@ UNSUPPORTED: Mapping[str, str] = {
     "device_map": "Each process uses one device: --device.",
     "reward_model": "Serve it, and ask it in a reward function: swift grpo --reward-funcs FILE.py:FUNCTION.",
     "reward_model_plugin": "Serve it, and ask it in a reward function: swift grpo --reward-funcs FILE.py:FUNCTION.",
-    "reward_funcs": "Rewards belong to swift grpo.",
+    "value_model": "The value head is on the policy's own hidden states; a second model is not available.",
+    "reward_funcs": "Rewards belong to swift grpo, ppo and online-dpo.",
     "teacher_model": "Teachers belong to swift gkd.",
     "gkd_logits_topk": "A checkpoint gives its whole distribution (--teacher-model), a URL the sampled tokens.",
     "kl_in_reward": "The divergence is a term of the loss, --beta; it is not subtracted from the rewards.",

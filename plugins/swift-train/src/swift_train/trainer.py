@@ -14,6 +14,7 @@ from swift_core.plugins import registry
 from swift_core.system import atomic_folder
 from swift_train.activations import main_memory, recompute_activations
 from swift_train.adapters import inner_model
+from swift_train.added_modules import added_parameters
 from swift_train.anchor import keep_anchor
 from swift_train.averaged_weights import averaged_weights
 from swift_train.build import attach, base_of, load_base
@@ -148,7 +149,10 @@ class Trainer:
         if self.options.compile:
             module.compile(dynamic=True)
         self.module = module
-        self._saved_names = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
+        own = [id(part) for part in added_parameters(self.task, module)]
+        self._saved_names = {
+            name for name, part in module.named_parameters() if (part.requires_grad or not self.adapter) and id(part) not in own
+        }
         self.size = training_size(module, self._saved_names)
         self.watchdog.mark("distributing weights")
         return module
