@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from swift_http import openapi
 from swift_http.adapter_routes import add_adapter_routes, add_weight_routes
+from swift_http.audio_routes import add_audio_routes
 from swift_http.chat_routes import add_chat_routes
 from swift_http.embedding_routes import add_embedding_routes
-from swift_http.engine import ChatEngine, SupportsEmbeddings, SupportsRuntimeAdapters, SupportsRuntimeWeights
+from swift_http.engine import ChatEngine, SupportsEmbeddings, SupportsRuntimeAdapters, SupportsRuntimeWeights, Transcribes
 from swift_http.frame import make_frame
 from swift_http.generation import GenerationRequest, check_supported, respond
 from swift_http.guard import PUBLIC_PATHS
@@ -38,7 +39,7 @@ def create_app(
     """Create an OpenAI-compatible app over `engine`, which serves the names in `engine.models`.
 
     Args:
-        engine: the model; if it is `SupportsEmbeddings`, the app has /v1/embeddings.
+        engine: the model; if it is `SupportsEmbeddings`, the app has /v1/embeddings; if it transcribes, /v1/audio/….
         api_key: key required as `Authorization: Bearer …` on every path except /health; None disables authentication.
         limits: limits on concurrency, duration and request bodies.
         tool_parser: format of the model's tool calls, a name in `PARSERS`; with any other value tool calls stay text.
@@ -72,6 +73,9 @@ def create_app(
 
         active = admit(request, "completions", body.model)
         return await close_when_done(active, respond(active, engine, prepare, limits=limits))
+
+    if isinstance(engine, Transcribes) and engine.transcribes:
+        add_audio_routes(app, engine, admit)
 
     if isinstance(engine, SupportsEmbeddings):
         add_embedding_routes(app, engine, admit, encode)

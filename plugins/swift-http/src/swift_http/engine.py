@@ -184,6 +184,16 @@ def media_kinds(engine: ChatEngine | HeadEngine) -> Collection[str]:
 
 
 @runtime_checkable
+class Transcribes(AcceptsMedia, Protocol):
+    """An engine that may be of a speech-to-text model. Its `render` takes the variables `language` and `task`."""
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether the model turns speech into text, and does nothing else."""
+        ...
+
+
+@runtime_checkable
 class ReportsFailure(Protocol):
     """An engine that can fail permanently: /health then returns 503, and `run` stops the server."""
 

@@ -134,7 +134,7 @@ def _place(path: Sequence[str | int], body: Any, *, missing: bool) -> list[str]:
     parts = [part for part in path if part != "body"]
     place: list[str] = []
     for number, part in enumerate(parts):
-        inside = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int) and part < len(body)
+        inside = part in body if isinstance(body, Mapping) else isinstance(body, list) and isinstance(part, int) and part < len(body)
         if inside:
             body = body[part]
         if inside or (missing and number == len(parts) - 1):

@@ -48,6 +48,7 @@ ERRORS: _Responses = {
 }
 CHAT = _ok(_completion("chat.completion", message=_object(role={"const": "assistant"}, content=_OR_NONE)), stream=True)
 COMPLETION = _ok(_completion("text_completion", text=_STRING), stream=True)
+TRANSCRIPTION = _ok(_object(text=_STRING))
 RESPONSE = _ok(
     _object(id=_STRING, object={"const": "response"}, created_at=_INTEGER, model=_STRING, status=_STRING, output=_list({"type": "object"})),
     stream=True,

@@ -131,9 +131,10 @@ def token_of(tokenizer: Any, token: int, logits: Tensor, top: int) -> Token:
 
 
 def context_length(model: Any, tokenizer: Any) -> int:
-    """Return the context length: `max_position_embeddings`, else the tokenizer's `model_max_length`, at most a million."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return int(positions or min(tokenizer.model_max_length, 1_000_000))
+    """Return the context length: the positions of the model or its decoder, else the tokenizer's `model_max_length`, at most a million."""
+    config = model.config.get_text_config()
+    found = (getattr(config, name, None) for name in ("max_position_embeddings", "max_target_positions"))
+    return int(next((value for value in found if value), None) or min(tokenizer.model_max_length, 1_000_000))
 
 
 def find_eos_token_ids(model: Any, tokenizer: Any, names: Sequence[str] = ()) -> tuple[int, ...]:

@@ -43,6 +43,11 @@ class EmbeddedEngine(ServedEngine):
         """Kinds of media that the model's processor takes."""
         return tuple(self._served.media.placeholders) if self._served.media else ()
 
+    @property
+    def transcribes(self) -> bool:
+        """Whether the model turns speech into text, and does nothing else."""
+        return self._served.speech
+
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
         """Generate a completion piece by piece, in the worker thread."""
         if sampling.schema is not None or sampling.forced_calls:

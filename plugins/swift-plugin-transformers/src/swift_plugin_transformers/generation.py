@@ -16,9 +16,10 @@ from swift_http import Piece, Sampling
 from swift_train.adapters import inner_model
 from swift_train.build import load_checkpoint
 from swift_train.encoder_decoder import is_encoder_decoder
-from swift_train.media.processor import media_processor
+from swift_train.media.speech import media_of
 from swift_train.processors import tokenizer_of
 from swift_train.roles import Loaded, SwitchingTuner
+from swift_train.speech import hears
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
@@ -93,8 +94,8 @@ class ServedModel:
         self.allow_other_base = allow_other_base
         self.model: Any = loaded.model.eval()
         self.tokenizer: Any = tokenizer_of(loaded.processor)
-        self.media = media_processor(loaded.processor)
-        self.encoder_decoder = is_encoder_decoder(self.unwrapped)
+        self.media = media_of(Loaded(self.unwrapped, loaded.processor))
+        self.encoder_decoder, self.speech = is_encoder_decoder(self.unwrapped), hears(self.unwrapped)
         self.context = context_length(self.unwrapped, self.tokenizer)
         self.name = name
         self.adapters = dict(adapters)
@@ -172,7 +173,7 @@ class ServedModel:
 
     def ahead(self, prompt: Sequence[int]) -> int:
         """Return the number of tokens ahead of the first generated one: the prompt, or a decoder's start token if an encoder reads that."""
-        return 1 if self.encoder_decoder else len(prompt)
+        return 1 if self.encoder_decoder and not self.speech else len(prompt)
 
     def check_prompt(self, prompt: Sequence[int]) -> None:
         """Check that all token ids of a prompt are in the vocabulary.

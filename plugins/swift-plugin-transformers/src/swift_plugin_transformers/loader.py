@@ -13,10 +13,12 @@ from swift_formats.generation_config import readable_generation_config, repaired
 from swift_train.auto_classes import register
 from swift_train.encoder_decoder import accept_concatenated, is_encoder_decoder
 from swift_train.heads import HIDDEN, accept_logits_to_keep, auto_class, score_modules, size_of_head
+from swift_train.media.speech import SpeechProcessor
 from swift_train.model_classes import from_config, language_model_class, reads_media
 from swift_train.processors import share_template, tokenizer_of
 from swift_train.roles import Loaded, Loading
 from swift_train.rope import apply_rope
+from swift_train.speech import accept_transcripts, hears
 from swift_train.weights import check_weights
 
 from swift_core.checkpoints import Checkpoint
@@ -132,6 +134,8 @@ def _loaded(model: Any, processor: Any, loading: Loading) -> Loaded:
         model.pooler = None  # of the first token in encoders such as BERT; vectors are pooled from the last hidden states
     if loading.head:
         accept_logits_to_keep(model, tokenizer_of(processor).pad_token_id)
+    elif hears(model):
+        accept_transcripts(model, SpeechProcessor(processor).blank_tensors("audio"), tokenizer_of(processor).pad_token_id)
     elif is_encoder_decoder(model):
         accept_concatenated(model, tokenizer_of(processor).pad_token_id)
     return Loaded(model, processor)

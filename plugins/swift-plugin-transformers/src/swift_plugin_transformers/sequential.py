@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Any
 
 import torch
 from swift_http import Piece, Token
 from swift_http.worker import finish_request
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from swift_core.contract import UsageError
@@ -80,13 +81,18 @@ class SequentialWorker(ServingWorker[Request]):
         else:
             torch.manual_seed(sampling.seed)
         ids = torch.tensor([list(request.prompt)], device=served.device)
+        if served.speech and not request.inputs:
+            message = "this model writes down recordings, and the request has none"
+            raise UsageError(message, code="MODEL-061", where="prompt", hint="Send the file to /v1/audio/transcriptions.")
         ahead = served.ahead(request.prompt)
         config = served.generation_config(ahead, sampling)
         recorders = [recorder] if sampling.logprobs is not None else []
         made = served.logits_processors(config, ahead, extra_processors(sampling, ahead, self._grammars))
-        served.model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
+        generate, prompt = served.model.generate, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if served.speech:  # Whisper's own generate splits recordings and predicts timestamps
+            generate, prompt = partial(GenerationMixin.generate, served.unwrapped), {"decoder_input_ids": ids}
+        generate(
+            **prompt,
             **self._inputs(request),
             generation_config=without_processors(config),
             streamer=streamer,
@@ -96,14 +102,15 @@ class SequentialWorker(ServingWorker[Request]):
         writer.finish()
 
     def _inputs(self, request: Request) -> dict[str, Tensor]:
-        return {name: value.to(self._served.device) for name, value in request.inputs.items()}
+        kind = self._served.unwrapped.dtype if self._served.speech else None  # its encoder does not convert them
+        return {name: value.to(self._served.device, kind if value.is_floating_point() else None) for name, value in request.inputs.items()}
 
     @torch.inference_mode()
     def _score(self, request: Request) -> None:
         prompt, tokenizer = list(request.prompt), self._served.tokenizer
         ids = torch.tensor([prompt], device=self._served.device)
-        given = self._inputs(request)
-        logits = self._served.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **given).logits[0, :-1]
+        given = {"attention_mask": torch.ones_like(ids), **self._inputs(request)}
+        logits = self._served.model(input_ids=ids, use_cache=False, **given).logits[0, :-1]
         scored = [token_of(tokenizer, token, row, request.score or 0) for token, row in zip(prompt[1:], logits, strict=True)]
         request.put(Piece("", (Token(prompt[0], token_text(tokenizer, prompt[0])), *scored)))
 

@@ -18,6 +18,7 @@ from swift_plugin_transformers.generation import ServedModel
 from swift_plugin_transformers.media_sources import MediaPrompt, MediaSources
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving_worker import ServingWorker
+from swift_plugin_transformers.speech_prompts import speech_prompt
 from swift_plugin_transformers.template_variables import check_template_variables
 
 
@@ -62,6 +63,8 @@ class ServedEngine:
         variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Return the token ids of a conversation; arguments and errors as in `ChatEngine.render`."""
+        if self._served.speech:
+            return self._transcript(messages, dict(variables or {}))
         if not self._tokenizer.chat_template and self._served.encoder_decoder and not tools:
             return self.encode(plain_text(messages))  # as it was trained
         if not self._tokenizer.chat_template:
@@ -88,6 +91,13 @@ class ServedEngine:
             made = self._served.media.encode(text, contents)
             inputs = {name: value for name, value in made.items() if name not in ("input_ids", "attention_mask")}
             return MediaPrompt(made["input_ids"][0].tolist(), inputs if contents else {})
+
+    def _transcript(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]) -> list[int]:
+        assert self._served.media is not None
+        contents = [self._sources.read(part["type"], part[part["type"]]) for part in _media_parts(messages)]
+        with self._lock:
+            start = int(self._served.unwrapped.config.decoder_start_token_id)
+            return speech_prompt(self._tokenizer, self._served.media, messages, contents, variables=variables, start=start)
 
     def _rendered(
         self,

@@ -32,13 +32,19 @@ def accept_concatenated(model: Any, pad_token_id: int) -> None:
         model: an encoder-decoder language model of transformers, on any device.
         pad_token_id: of its tokenizer; transformers' own needs one in the configuration.
     """
+    start_token(model, pad_token_id)
+    model.forward = MethodType(_forward, model)
+
+
+def start_token(model: Any, pad_token_id: int) -> int:
+    """Return the id of the decoder's start token, and set it in the model's configuration; `pad_token_id` is that of its tokenizer."""
     config, generation = model.config, model.generation_config
     own = [getattr(each, name, None) for each, name in ((config, _START), (generation, _START), (config, "pad_token_id"))]
     start = next((token for token in own if token is not None), pad_token_id)
     if getattr(config, "pad_token_id", None) is None:
         config.pad_token_id = pad_token_id
     config.decoder_start_token_id = start  # some models read it there, though their checkpoints have it among the generation's settings
-    model.forward = MethodType(_forward, model)
+    return int(start)
 
 
 def _forward(

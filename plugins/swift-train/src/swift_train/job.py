@@ -22,7 +22,7 @@ from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
 from swift_train.devices import memory_figures
 from swift_train.disk_space import check_disk_space
-from swift_train.encoder_decoder import is_encoder_decoder
+from swift_train.encoder_decoder import is_encoder_decoder, start_token
 from swift_train.first_gradients import start_from_gradients
 from swift_train.kernels import use_kernels
 from swift_train.loop import Loop
@@ -30,8 +30,8 @@ from swift_train.masks import pieces
 from swift_train.media.collate import media_collator
 from swift_train.media.fillers import fill_towers
 from swift_train.media.options import use_media_options
-from swift_train.media.processor import media_processor
 from swift_train.media.rows import RowMedia
+from swift_train.media.speech import media_of
 from swift_train.online import OnlineTask, Session
 from swift_train.options import ChatOptions
 from swift_train.placement_report import write_report
@@ -44,6 +44,8 @@ from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, ma
 from swift_train.sampler import StepSampler, make_sampler, rows_per_step
 from swift_train.samples import Samples
 from swift_train.source_target import SourceTargetEncoder
+from swift_train.speech import hears
+from swift_train.speech_encoder import SpeechEncoder
 from swift_train.strategy import TokenSharding
 from swift_train.stream import Stream
 from swift_train.tasks import LossTask, NextToken, SftTask, WarningTask
@@ -222,7 +224,7 @@ def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:
         use_template(shapes.processor, task.options)
         use_media_options(shapes.processor, task.options.media)
     data = run.options.get("data", {})
-    media = RowMedia(Path(data["media_folder"]) if data.get("media_folder") else None, media_processor(shapes.processor))
+    media = RowMedia(Path(data["media_folder"]) if data.get("media_folder") else None, media_of(shapes))
     encoder = _encoder(task, shapes, family_of(base_of(run)).stop_tokens, media)
     return Preprocessing(encoder=encoder, truncation=task.truncation, max_length=max_length_of(shapes, task.options), options=data)
 
@@ -239,6 +241,8 @@ def _encoder(task: LossTask, shapes: Loaded, stops: Sequence[str], media: RowMed
         if not isinstance(of_answers, SftTask):
             hint = "swift sft trains it; this task needs a decoder, such as Qwen3 or Llama."
             raise UsageError("the model is an encoder-decoder", code="TRAIN-236", where="model", hint=hint)
+        if hears(model):
+            return SpeechEncoder(tokenizer, of_answers.options, media, start_token(model, tokenizer.pad_token_id))
         return SourceTargetEncoder(tokenizer, of_answers.options, stops, max_length_of(shapes, task.options))
     if isinstance(task, NextToken) and type(model).__name__.endswith("ForMaskedLM"):
         hint = "Train a head on it: swift seq-cls, swift embedding, swift reranker."
@@ -254,7 +258,9 @@ def max_length_of(shapes: Loaded, options: TrainOptions) -> int:
 def context_of(shapes: Loaded) -> int:
     """Return the model's maximum context length."""
     model: Any = shapes.model
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+    config = model.config.get_text_config()
+    found = [getattr(config, name, None) for name in ("max_position_embeddings", "max_target_positions")]  # the latter of decoders
+    return next((value for value in found if value), 1 << 30)
 
 
 def vocabulary_of(shapes: Loaded) -> int:

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from swift_core.contract import ModelFamily
 
 MEDIA, CAUSAL, PAIRS, MASKED = "AutoModelForMultimodalLM", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForMaskedLM"
+SPEECH = "AutoModelForSpeechSeq2Seq"
 _OLDER = "AutoModelForImageTextToText"
 _MAPPINGS = {  # in this order if several have the same class
     MEDIA: "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES",
     CAUSAL: "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
     PAIRS: "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
     MASKED: "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+    SPEECH: "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
 }
 
 
@@ -34,7 +36,9 @@ def language_model_class(config: Mapping[str, Any], family: ModelFamily) -> str:
     if found := next((auto for auto, known in classes.items() if any(name in known for name in named)), ""):
         return found
     media = family.modalities != ("text",)
-    order = (PAIRS, CAUSAL, MEDIA) if config.get("is_encoder_decoder") else (MEDIA, CAUSAL, PAIRS) if media else (CAUSAL, MEDIA, PAIRS)
+    order = (
+        (PAIRS, SPEECH, CAUSAL, MEDIA) if config.get("is_encoder_decoder") else (MEDIA, CAUSAL, PAIRS) if media else (CAUSAL, MEDIA, PAIRS)
+    )
     declared = [*family.classes, *(config.get("auto_map") or ())]
     wanted = [auto for choice in order for auto in ((_OLDER, MEDIA) if choice == MEDIA else (choice,))]
     if found := next((auto for auto in wanted if auto in declared), ""):
@@ -53,7 +57,7 @@ def from_config(model_class: Any, config: Any, *, trust_remote_code: bool, **arg
 
 def reads_media(auto: str) -> bool:
     """Return whether an Auto class is that of models with images, films or sound among their inputs."""
-    return auto in (MEDIA, _OLDER)
+    return auto in (MEDIA, SPEECH, _OLDER)
 
 
 def _classes(mapping: str, kind: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from swift_core.options import Options, option
+from swift_train.speech import hears
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -74,7 +75,9 @@ class Parts:
 
 
 def parts_of(model: Any, family: ModelFamily) -> Parts:
-    """Return the parts of a loaded model."""
+    """Return the parts of a loaded model; none of a speech-to-text encoder-decoder, which is trained as a whole."""
+    if hears(model):
+        return Parts()
     paths = {id(module): path for path, module in model.named_modules()}
 
     def asked(get: str, **which: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from swift_core.contract import Run
 from swift_train.encoder_decoder import accept_concatenated, is_encoder_decoder
 from swift_train.heads import accept_logits_to_keep, has_no_head, has_score_head
+from swift_train.speech import accept_transcripts, hears, silence_of
 from swift_train.template_facts import generation_config
 
 
@@ -35,6 +36,8 @@ def unquantized_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = No
     fresh.generation_config = model.generation_config
     if has_score_head(fresh) or has_no_head(fresh):
         accept_logits_to_keep(fresh, config.get_text_config().pad_token_id)
+    elif hears(fresh):
+        accept_transcripts(fresh, silence_of(model), config.pad_token_id)
     elif is_encoder_decoder(fresh):
         accept_concatenated(fresh, config.pad_token_id)
     return fresh.to(model.device).eval()

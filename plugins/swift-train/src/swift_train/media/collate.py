@@ -10,7 +10,7 @@ import torch
 
 from swift_train.media.fetcher import MediaFetcher
 from swift_train.media.micro import MicroMedia
-from swift_train.media.processor import media_processor
+from swift_train.media.speech import media_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ _AUDIO, _SECONDS = "feature_attention_mask", "video_second_per_grid"  # of Qwen'
 
 def media_collator(loaded: Loaded) -> MediaCollator | None:
     """Return what builds the media of micro-batches; None for a model of text alone."""
-    processor = media_processor(loaded.processor)
+    processor = media_of(loaded)
     return MediaCollator(processor, loaded.model) if processor else None
 
 

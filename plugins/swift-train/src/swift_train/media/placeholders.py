@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from swift_core.contract import UsageError
 from swift_train.media.files import MediaFile
@@ -48,6 +49,13 @@ def places(text: str, placeholders: Mapping[str, str]) -> Iterator[tuple[str, in
     pattern = "|".join(f"(?P<{kind}>{re.escape(token)})" for kind, token in placeholders.items())
     for found in re.finditer(pattern or "(?!)", text):
         yield str(found.lastgroup), found.start(), found.end()
+
+
+def text_beside(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return the texts of messages beside their media, each on a line."""
+    contents = [message.get("content") or "" for message in messages]
+    parts = [[content] if isinstance(content, str) else [part.get("text", "") for part in content] for content in contents]
+    return "\n".join(text.strip() for texts in parts for text in texts if text.strip())
 
 
 def check_places(text: str, kinds: Sequence[str], placeholders: Mapping[str, str]) -> None:
