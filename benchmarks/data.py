@@ -68,9 +68,10 @@ Pack = tuple["np.ndarray", "np.ndarray", "np.ndarray"]  # ids, labels (-100: not
 def ours(model: Path, rows: Path, turns: int, clock: Clock) -> Iterator[Pack]:
     from swift_data.choices import fetch_dataset
     from swift_train.batches import collate
-    from swift_train.data import Preprocessing, load_samples
+    from swift_train.data import load_samples
     from swift_train.options import MaskOptions, SftOptions
     from swift_train.packing import best_fit
+    from swift_train.preprocessing import Preprocessing
     from swift_train.row_groups import RowGroup
     from swift_train.tasks import SftTask
     from transformers import AutoTokenizer

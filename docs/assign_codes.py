@@ -23,7 +23,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift_core/", "RUN"),
     (r"swift-environments/", "ENV"),
     (r"swift-formats/", "CKPT"),
-    (r"(swift-data|swift-plugin-datasets)/", "DATA"),
+    (r"(swift-data|swift-corpus|swift-plugin-datasets)/", "DATA"),
     (r"swift-plugin-retrieval/", "TRAIN"),
     (r"(eval|evaluat)", "EVAL"),
     (r"swift-plugin-transformers/.*/tuners|swift-plugin-peft/|swift_train/(adapter|tuner)", "TUNER"),

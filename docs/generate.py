@@ -15,6 +15,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +83,9 @@ def _first_party_commands() -> Iterator[tuple[str, str]]:
     for point in entry_points("swift.commands.plugins"):
         if _first_party(point.distribution):
             yield f"plugins {point.name}", point.distribution
+    for each in metadata.entry_points(group="swift.commands.data"):
+        if each.dist and _first_party(each.dist.name):
+            yield f"data {each.name}", each.dist.name
 
 
 def _standard() -> set[str]:

@@ -41,7 +41,10 @@ LANES = {
     "plan": Lane(5, "the traced peak of 32 training steps against torch's, and of 4 against resident memory; sharding over four processes"),
     "plugins": Lane(10, "each kind of swift plugins new, installed by pip, with its tests and checks; the tutorial as it is written"),
     "quantize": Lane(18, "the real model by llm-compressor, GPTQModel and AutoAWQ; after swift env create"),
-    "ray": Lane(2, "a run as workers of Ray Train; in an environment with swift-plugin-ray[engine]"),
+    "ray": Lane(
+        5,
+        "a run as workers of Ray Train; a corpus by Ray Data, of which a worker is killed; needs swift-plugin-ray[engine]",
+    ),
     "references": Lane(
         6, "embedding models against sentence-transformers, which reads them too; heads on the real model beat untrained ones"
     ),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from swift_train.batches import collate
-from swift_train.data import Preprocessing
+from swift_train.preprocessing import Preprocessing
 from swift_train.row_groups import RowGroup, split_rows
 from swift_train.samples import Samples
 from swift_train.store import Store, StoreWriter

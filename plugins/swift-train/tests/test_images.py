@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from swift_data.reading import Skips
 from swift_train.batches import collate
-from swift_train.data import Preprocessing, write_samples
+from swift_train.data import write_samples
 from swift_train.inspection import Inspector
 from swift_train.media.collate import MediaCollator
 from swift_train.media.files import media_file
@@ -24,6 +24,7 @@ from swift_train.media.micro import MicroMedia
 from swift_train.media.processor import MediaProcessor
 from swift_train.media.rows import RowMedia
 from swift_train.options import MaskOptions, SftOptions
+from swift_train.preprocessing import Preprocessing
 from swift_train.row_groups import RowGroup
 from swift_train.samples import Samples
 from swift_train.store import Store

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from swift_data.choices import fetch_dataset
 from swift_testing.codes import coded
-from swift_train.data import Preprocessing, load_samples
+from swift_train.data import load_samples
 from swift_train.options import PretrainOptions, SftOptions
+from swift_train.preprocessing import Preprocessing
 from swift_train.tasks import PretrainTask, SftTask
 from swift_train.testing import Recorder, ragged_chats, write_rows
 from transformers import AutoTokenizer

@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import pytest
 from swift_data.choices import fetch_dataset
-from swift_train.data import Preprocessing, load_samples
+from swift_train.data import load_samples
 from swift_train.options import SftOptions
+from swift_train.preprocessing import Preprocessing
 from swift_train.stream import Stream
 from swift_train.tasks import SftTask
 from swift_train.testing import Recorder, write_rows

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time
 from pathlib import Path
 from typing import IO, Any
 
 from swift_core.contract import Run, SwiftError, UsageError, Watch, progress
 from swift_core.system import paths
-from swift_data.overlap import questions_of
 from swift_data.reading import Skips, raw_rows
+from swift_data.row_filters import OVERLAP, RowSelection
 from swift_data.rows import canonical, normalise
 from swift_data.task import commonest_kind
 
@@ -36,7 +37,8 @@ _json = json.JSONEncoder(ensure_ascii=False, default=_as_json).encode
 class Converted:
     """A converted file; `skipped_in` is the file that lists the skipped rows, or '' if there are none.
 
-    `overlapping` is the number of rows that were left out because they contain a question of the evaluation data.
+    `overlapping` is the number of rows that were left out because they contain a question of the evaluation data, `left_out` those that a
+    filter left out, by its reason.
     """
 
     output: str
@@ -45,6 +47,7 @@ class Converted:
     skipped: int
     skipped_in: str
     overlapping: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def convert(run: Run, watch: Watch | None = None) -> Converted:
@@ -58,8 +61,8 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
     listing = output.with_name(f"{output.name}.skipped")
     kind = run.options["kind"] or commonest_kind(run.datasets, how) or "chat"
     media = Path(how["media_folder"]) if how["media_folder"] else None
-    questions = questions_of(run.options["against"], run.options["hub"]) if run.options["against"] else None
-    total = overlapping = 0
+    selection, left_out = RowSelection(run.options), Counter[str]()
+    total = 0
     with _aside(output) as file:
         listing.unlink(missing_ok=True)
         skips = Skips(how, [listing])
@@ -68,8 +71,8 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
                 total += 1
                 if watch and total % _TOLD_EVERY == 0:
                     watch(progress("convert", total, None, "rows"))
-                if questions and questions.found_in(raw.data):
-                    overlapping += 1
+                if reason := selection.reason(raw):
+                    left_out[reason] += 1
                     continue
                 try:
                     line = _json(canonical(normalise(raw, (kind,), media_folder=media)))
@@ -85,10 +88,11 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
     return Converted(
         output=str(output),
         kind=kind,
-        rows=total - skips.count - overlapping,
+        rows=total - skips.count - left_out.total(),
         skipped=skips.count,
         skipped_in=str(listing) if skips.count else "",
-        overlapping=overlapping,
+        overlapping=left_out.pop(OVERLAP, 0),
+        left_out=dict(left_out.most_common()),
     )
 
 

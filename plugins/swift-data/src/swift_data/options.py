@@ -10,6 +10,8 @@ from swift_core.options import FamilyOptions, HubOptions, Options, Several, opti
 
 DATASETS = "Datasets: a name, file, folder, pattern or hub dataset; name#500 takes 500 rows."
 
+FILTERS = "Filters of rows: NAME, or NAME:OPTION=VALUE (swift-plugin-row-filters); in YAML {name: NAME, option: value}."
+
 
 class ReadingOptions(Options):
     """Options for reading rows, of every verb that reads rows."""
@@ -94,6 +96,12 @@ class SeenOptions(FamilyOptions, HubOptions):
     data: ReadingOptions = option(ReadingOptions, "How rows are read.")
 
 
+class FirstRowsOptions(DatasetOptions, HubOptions):
+    """Options for reading the first rows of a dataset, of which kind they are."""
+
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
+
+
 class DataCheckOptions(DatasetOptions, SeenOptions):
     """Options of swift data check."""
 
@@ -115,6 +123,7 @@ class DataConvertOptions(RowFileOptions, DatasetOptions, HubOptions):
 
     output: str = option(..., "File for the rows (JSONL).", affects_result=False)
     against: Several = option(list, "Evaluation data: exclude rows that contain one of its questions.")
+    filters: Several = option(list, FILTERS, also=("filter",))
     kind: Literal["", "chat", "text", "preference", "label", "prompt", "retrieval", "tagged"] = option(
         "", "Kind of the rows; default: the most frequent kind among the first rows."
     )

@@ -27,23 +27,23 @@ class Questions(Generic[KeyT]):
         self._index: dict[tuple[str, ...], dict[tuple[str, ...], set[KeyT]]] = {}  # first words -> word sequence -> questions
         self.count = 0
         for name, text in questions:
-            words = _words(text)
-            if len(words) < SHORTEST:
+            found = words(text)
+            if len(found) < SHORTEST:
                 continue
             self.count += 1
-            length = min(WORDS, len(words))
-            for start in range(len(words) - length + 1):
-                gram = words[start : start + length]
+            length = min(WORDS, len(found))
+            for start in range(len(found) - length + 1):
+                gram = found[start : start + length]
                 self._index.setdefault(gram[:SHORTEST], {}).setdefault(gram, set()).add(name)
 
     def found_in(self, row: Any) -> set[KeyT]:
         """Return the questions that overlap with a text of a row."""
-        return {name for text in all_texts(row) for name in self._matches(_words(text))}
+        return {name for text in all_texts(row) for name in self._matches(words(text))}
 
-    def _matches(self, words: tuple[str, ...]) -> Iterator[KeyT]:
-        for start in range(len(words) - SHORTEST + 1):
-            for gram, names in self._index.get(words[start : start + SHORTEST], {}).items():
-                if words[start : start + len(gram)] == gram:
+    def _matches(self, found: tuple[str, ...]) -> Iterator[KeyT]:
+        for start in range(len(found) - SHORTEST + 1):
+            for gram, names in self._index.get(found[start : start + SHORTEST], {}).items():
+                if found[start : start + len(gram)] == gram:
                     yield from names
 
 
@@ -75,5 +75,6 @@ def all_texts(value: Any) -> Iterator[str]:
             yield from all_texts(each)
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text in lower case; of Chinese, Japanese and Korean the characters."""
     return tuple(_WORD.findall(text.casefold()))

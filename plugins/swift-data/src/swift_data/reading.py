@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,12 +28,17 @@ def raw_rows(choice: DataChoice, how: Mapping[str, Any] | None = None) -> Iterat
     Raises:
         UsageError: the source is unreadable, or a row lacks a field that is to be renamed.
     """
-    columns = {**((how or {}).get("columns") or {}), **choice.columns}
-    roles: Mapping[str, str] = (how or {}).get("roles") or {}
-    for row in islice(choice.build().rows(), choice.limit):
+    yield from as_read(islice(choice.build().rows(), choice.limit), choice, how or {})
+
+
+def as_read(rows: Iterable[RawRow], choice: DataChoice, how: Mapping[str, Any]) -> Iterator[RawRow]:
+    """Yield rows of a dataset's source with columns and roles renamed, and redacted; see `raw_rows`."""
+    columns = {**(how.get("columns") or {}), **choice.columns}
+    roles: Mapping[str, str] = how.get("roles") or {}
+    for row in rows:
         named = _rename(row, columns) if columns else row
         cast = _cast(named, roles) if roles else named
-        yield redacted(cast) if (how or {}).get("redact") else cast
+        yield redacted(cast) if how.get("redact") else cast
 
 
 def _rename(row: RawRow, columns: Mapping[str, str]) -> RawRow:
@@ -85,6 +90,13 @@ class Skips:
         self.files, self.count = files, 0
         self._first: list[SwiftError] = []
 
+    def adopt(self, listed: Sequence[str]) -> None:
+        """Count invalid rows that other processes have skipped: lines of the files in which they listed them."""
+        self.count += len(listed)
+        for line in listed[: _SHOWN - len(self._first)]:
+            known = json.loads(line)
+            self._first.append(UsageError(known["message"], code=known["code"], where=known["where"]))
+
     def bad(self, error: SwiftError, row: RawRow) -> None:
         """Handle an invalid row: raise `error` (with the row's place, if it has none), or skip the row and list it.
 
@@ -112,6 +124,8 @@ class Skips:
         """
         if self.count and self.count == total:
             raise self._too_many(f"none of the {total} rows is valid")
+        if not self.most.endswith("%") and self.count > int(self.most):
+            raise self._too_many(f"{self.count} rows are invalid, at most {self.most} may be skipped")
         if self.most.endswith("%") and self.count > float(self.most[:-1]) / 100 * total:
             raise self._too_many(f"{self.count} of {total} rows are invalid, at most {self.most} may be skipped")
 

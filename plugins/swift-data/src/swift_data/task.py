@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from swift_core.contract import DataChoice, Progress, Run, Settings, SwiftError, TaskSpec, VerbSpec
+from swift_core.contract import DataChoice, Progress, Ref, Run, Settings, SwiftError, TaskSpec, VerbSpec
 from swift_core.options import listed
 from swift_core.plugins import Registry, registry
 from swift_core.runs import resolve
@@ -18,6 +18,7 @@ from swift_data.reading import raw_rows
 from swift_data.rows.forms import form_of
 
 _LOOKED_AT = 100
+_FIRST_ROWS = Ref("swift_data.options:FirstRowsOptions")
 _OF_ROWS = ("dataset", "dataset_options", "data", "hub", "offline")
 
 
@@ -77,7 +78,8 @@ def _kind_of_first(verb: VerbSpec, settings: Settings, known: Registry, progress
     values = {key: settings.values[key] for key in _OF_ROWS if key in settings.values}
     values["dataset"] = listed(values.get("dataset"))[:1]
     only = Settings(values, settings.lines, settings.flags)
-    run = resolve(replace(verb, parts={}, main=""), only, progress=progress, using=known).run
+    first = replace(verb, parts={}, main="", options=_FIRST_ROWS)
+    run = resolve(first, only, progress=progress, using=known).run
     return commonest_kind(run.datasets, run.options["data"])
 
 

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from swift_core.contract import UsageError
 from swift_plugin_datasets.lines import checked_row, row_error, shortened
 
 
-def parquet_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
-    """Yield (row number, row) of a Parquet file; structs become dicts, binary values bytes."""
+def parquet_rows(file: io.BufferedReader, name: str, *, groups: Sequence[int] | None = None, before: int = 0) -> Iterator[tuple[int, Any]]:
+    """Yield (row number, row) of a Parquet file; structs become dicts, binary values bytes.
+
+    Args:
+        file: the file.
+        name: how messages refer to it.
+        groups: the row groups to read; None: all.
+        before: number of rows ahead of the first row group.
+    """
     with _arrow(name):
         from pyarrow import parquet
 
-        yield from _rows(lambda: parquet.ParquetFile(file).iter_batches(batch_size=256), name, "parquet")
+        yield from _rows(lambda: parquet.ParquetFile(file).iter_batches(batch_size=256, row_groups=groups), name, "parquet", before)
+
+
+def parquet_groups(path: Path, rows: int) -> Iterator[Mapping[str, Any]]:
+    """Yield the row groups of each part of a Parquet file, of at least `rows` rows but for the last, and the rows ahead of it."""
+    with _arrow(str(path)):
+        import pyarrow as arrow
+        from pyarrow import parquet
+
+        try:
+            metadata = parquet.read_metadata(path)
+        except arrow.ArrowException as error:
+            message = f"not a valid parquet file: {shortened(str(error))}"
+            raise row_error(message, str(path), 1, "Download the file again.", code="DATA-115") from None
+    groups, before, count = list[int](), 0, 0
+    for group in range(metadata.num_row_groups):
+        groups.append(group)
+        count += metadata.row_group(group).num_rows
+        if count >= rows or group == metadata.num_row_groups - 1:
+            yield {"groups": groups, "before": before} if len(groups) < metadata.num_row_groups else {}
+            groups, before, count = [], before + count, 0
 
 
 def arrow_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
@@ -31,10 +59,9 @@ def arrow_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
             yield from _rows(lambda: ipc.open_stream(file), name, "arrow")
 
 
-def _rows(batches: Any, name: str, format_name: str) -> Iterator[tuple[int, Any]]:
+def _rows(batches: Any, name: str, format_name: str, number: int = 0) -> Iterator[tuple[int, Any]]:
     import pyarrow as arrow
 
-    number = 0
     try:
         found: Iterable[Any] = batches()
         for batch in found:

@@ -17,6 +17,13 @@ _BUFFER = 1 << 16
 _BLOCK = 1 << 12
 
 
+def is_compressed(path: Path) -> bool:
+    """Return True if a file is compressed, or an archive."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return any(start.startswith(magic) for magic in (*_MAGIC, *_UNSUPPORTED))
+
+
 def open_file(path: Path) -> io.BufferedReader:
     """Open a file for reading bytes, decompressing it if it is compressed.
 

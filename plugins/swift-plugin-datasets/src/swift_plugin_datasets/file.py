@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swift_core.contract import Progress, RawRow
 from swift_plugin_datasets.file_discovery import find_files
+from swift_plugin_datasets.file_parts import Place, file_parts, part_rows
 from swift_plugin_datasets.options import FileOptions
 from swift_plugin_datasets.readers import read
 
@@ -33,3 +34,12 @@ class FileDataset:
         """
         for path in self.fetch():
             yield from read(path)
+
+    def parts(self, rows: int) -> Iterator[Place]:
+        """Yield the places of parts of about `rows` rows; see `swift_data.parts.PartedDataset`."""
+        for path in self.fetch():
+            yield from file_parts(path, rows)
+
+    def part_rows(self, place: Place) -> Iterator[RawRow]:
+        """Yield the rows of a part."""
+        return part_rows(place)

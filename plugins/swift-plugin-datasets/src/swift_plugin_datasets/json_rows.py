@@ -10,8 +10,9 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any, NoReturn
 
 from swift_core.contract import UsageError
@@ -59,7 +60,18 @@ def json_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
     start = peek_start(file, name)
     if start.startswith(b"["):
         return _array(file, name)
-    return _wrapped_array(file, name) if _is_wrapped_array(start) else _json_lines(file, name)
+    return _wrapped_array(file, name) if _is_wrapped_array(start) else json_line_rows(file, name)
+
+
+def is_json_lines(path: Path) -> bool:
+    """Return True if a file has one object per line.
+
+    Raises:
+        UsageError: the file is encoded in UTF-16.
+    """
+    with path.open("rb") as file:
+        start = peek_start(file, str(path))
+    return not (start.startswith(b"[") or _is_wrapped_array(start))
 
 
 def _is_wrapped_array(start: bytes) -> bool:
@@ -73,8 +85,9 @@ def _is_wrapped_array(start: bytes) -> bool:
         return True
 
 
-def _json_lines(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
-    for number, line in lines(file, name):
+def json_line_rows(file: Iterable[bytes], name: str, *, before: int = 0) -> Iterator[tuple[int, Any]]:
+    """Yield (line number, row) of lines with one object each; `before` lines are ahead of the first one."""
+    for number, line in lines(file, name, before=before):
         yield number, line if isinstance(line, UsageError) else _decoded(line, name, number)
 
 

@@ -13,12 +13,12 @@ BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def lines(file: Iterable[bytes], name: str, *, blank: bool = False) -> Iterator[tuple[int, str | UsageError]]:
+def lines(file: Iterable[bytes], name: str, *, blank: bool = False, before: int = 0) -> Iterator[tuple[int, str | UsageError]]:
     """Yield (line number, text) without BOM and line ends (LF or CRLF); blank lines are skipped unless `blank` is set.
 
-    For a line that is not UTF-8, the error is yielded in place of the text.
+    For a line that is not UTF-8, the error is yielded in place of the text. `before` lines are ahead of the first one.
     """
-    for number, raw in enumerate(file, 1):
+    for number, raw in enumerate(file, before + 1):
         line = raw.removeprefix(BOM) if number == 1 else raw
         try:
             text = line.decode("utf-8").rstrip("\r\n")

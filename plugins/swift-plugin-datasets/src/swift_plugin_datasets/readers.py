@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,14 @@ from swift_plugin_datasets.lines import checked_row, lines, peek_start, raw_row,
 Reader = Callable[[io.BufferedReader, str], Iterator[tuple[int, Any]]]
 
 
-def text_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
-    """Yield (line number, {"text": line}) of a plain text file: one document per line, blank lines skipped."""
-    peek_start(file, name)
-    for number, line in lines(file, name):
+def text_rows(file: Iterable[bytes], name: str, *, before: int = 0) -> Iterator[tuple[int, Any]]:
+    """Yield (line number, {"text": line}) of a plain text file: one document per line, blank lines skipped.
+
+    `before` lines are ahead of the first one, if the file is read from a later line on.
+    """
+    if isinstance(file, io.BufferedReader):
+        peek_start(file, name)
+    for number, line in lines(file, name, before=before):
         yield number, line if isinstance(line, UsageError) else checked_row({"text": line}, name, number)
 
 
@@ -49,6 +53,13 @@ def format_of(path: Path) -> str:
     if suffixes and suffixes[-1] in SUFFIXES:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
+
+
+def is_table(path: Path) -> bool:
+    """Return True if a file is a Parquet or Arrow table, whatever its suffix."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return any(start.startswith(magic) for magic in _BY_MAGIC)
 
 
 def read(path: Path, name: str = "") -> Iterator[RawRow]:

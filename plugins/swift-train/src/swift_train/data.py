@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,52 +22,19 @@ from swift_core.contract import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.system import paths
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
-from swift_train.tasks import CountingEncoder, GroupedEncoder, OwnTokenEncoder
-from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
+from swift_train.tasks import CountingEncoder
+from swift_train.tokenise import Encoded, SupervisedText
+from swift_train.tokenised_dataset import TokenisedDataset
 from swift_train.truncation import samples_of_row, too_long
 
 if TYPE_CHECKING:
     from swift_core.contract import DataChoice, RawRow
     from swift_core.runs import Report
+    from swift_train.preprocessing import Preprocessing
     from swift_train.tasks import Encoder
 
-_FORMAT = 6  # version of the stores and of the encoders' output; increment it when either changes
 _BATCH = 64  # rows; larger batches live long enough to trigger full garbage collections
 _FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-th
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preprocessing:
-    """Preprocessing of rows to samples: the task's encoder, the maximum tokens per sample, the truncation, and the data options."""
-
-    encoder: Encoder
-    truncation: str
-    max_length: int
-    options: Mapping[str, Any]
-
-    @property
-    def grouped(self) -> bool:
-        """True if the sequences of a row are one sample."""
-        return isinstance(self.encoder, GroupedEncoder) and self.encoder.grouped
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the numbers that each sequence has beside its tokens."""
-        return self.encoder.columns if isinstance(self.encoder, GroupedEncoder) else ()
-
-    @property
-    def next_token(self) -> bool:
-        """True if the token after an output is supervised, not the output's own."""
-        return not isinstance(self.encoder, OwnTokenEncoder)
-
-    def key(self, choice: DataChoice) -> str:
-        """Return the cache key of a data set's store; '' if its content is not known in advance."""
-        if not choice.hash:
-            return ""
-        chosen = asdict(choice)
-        chosen = {name: chosen[name] for name in ("factory", "version", "options", "limit", "columns", "hash")}
-        settings = {"truncation": self.truncation, "max_length": self.max_length, "data": dict(self.options)}
-        return paths.digest([_FORMAT, chosen, settings, dict(self.encoder.settings), _fingerprint(self.encoder.tokeniser)])[:32]
 
 
 def load_samples(
@@ -84,8 +50,15 @@ def load_samples(
         UsageError: a row has the wrong kind, is too long, or has no supervised token (unless such rows are skipped); no rows are left.
         MaskError: a mask is wrong.
     """
-    stores = []
-    for choice in choices:
+    stores: list[Store] = []
+    sets: list[int] = []
+    for number, choice in enumerate(choices):
+        source = choice.build()
+        if isinstance(source, TokenisedDataset):
+            found = source.stores(preprocessing.facts)
+            stores += found
+            sets += [number] * len(found)
+            continue
         key = preprocessing.key(choice)
         store = _cached_store(choice, key, preprocessing, report, what) if key else _temporary_store(choice, preprocessing, report, what)
         if store.meta["skipped"]:
@@ -96,7 +69,8 @@ def load_samples(
         for text in unread_of(store).sentences(choice.asked):
             report.note(text)
         stores.append(store)
-    samples = Samples(stores).repeat([choice.weight for choice in choices], seed)
+        sets.append(number)
+    samples = Samples(stores, sets=sets).repeat([choice.weight for choice in choices], seed)
     report.progress(what, len(samples), len(samples), unit="rows")
     return samples
 
@@ -218,6 +192,23 @@ def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preproces
         UsageError: a row is invalid and not skipped, or no samples are left.
         MaskError: the mask of a checked row is wrong.
     """
+    if not write_store(folder, rows, preprocessing, skips):
+        skips.finish(skips.count)
+        raise UsageError(
+            "no training rows",
+            code="TRAIN-020",
+            where="dataset",
+            hint="Check whether the data set is empty, or every row is longer than max_length.",
+        )
+
+
+def write_store(folder: Path, rows: Iterable[RawRow], preprocessing: Preprocessing, skips: Skips) -> int:
+    """Write the samples of rows, of which there may be none, as a store into an empty folder, and return the number of its sequences.
+
+    Raises:
+        UsageError: a row is invalid and not skipped.
+        MaskError: the mask of a checked row is wrong.
+    """
     valid = dropped = 0
     max_tokens = preprocessing.max_length if preprocessing.truncation == "error" else None
     take_unread(preprocessing.encoder)  # reset the count
@@ -235,16 +226,9 @@ def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preproces
             dropped += not pieces
             for piece in pieces:
                 writer.add(piece, raw.file, raw.number)
-        if not writer.samples:
-            skips.finish(skips.count)
-            raise UsageError(
-                "no training rows",
-                code="TRAIN-020",
-                where="dataset",
-                hint="Check whether the data set is empty, or every row is longer than max_length.",
-            )
         unread = take_unread(preprocessing.encoder)
         writer.finish(skipped=skips.count, dropped=dropped, rows=unread.rows, unread=dict(unread.counts), control=dict(unread.control))
+        return writer.samples
 
 
 def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> None:
@@ -268,9 +252,3 @@ def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> N
                     hint="They have been removed; start the run again.",
                 )
             index += 1
-
-
-def _fingerprint(tokeniser: Tokeniser) -> str:
-    """Hash the tokenizer and its chat template."""
-    tokenizer: Any = tokeniser.tokenizer
-    return paths.digest([tokenizer.backend_tokenizer.to_str(), str(tokenizer.chat_template), tokenizer.special_tokens_map])

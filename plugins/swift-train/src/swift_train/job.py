@@ -19,7 +19,7 @@ from swift_train.build import base_of, load_base
 from swift_train.callbacks import Callbacks
 from swift_train.checkpoints import recovery_hint
 from swift_train.custom_template import use_template
-from swift_train.data import Preprocessing, load_samples
+from swift_train.data import load_samples
 from swift_train.devices import memory_figures
 from swift_train.disk_space import check_disk_space
 from swift_train.encoder_decoder import is_encoder_decoder, start_token
@@ -35,6 +35,7 @@ from swift_train.media.speech import media_of
 from swift_train.online import OnlineTask, Session
 from swift_train.options import ChatOptions
 from swift_train.placement_report import write_report
+from swift_train.preprocessing import Preprocessing
 from swift_train.processors import tokenizer_of
 from swift_train.ranks import rank_and_size
 from swift_train.reference import add_columns
@@ -43,6 +44,7 @@ from swift_train.roles import RemarkingTuner
 from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, max_sequences, tokens_of
 from swift_train.sampler import StepSampler, make_sampler, rows_per_step
 from swift_train.samples import Samples
+from swift_train.shard_stream import stream_of
 from swift_train.source_target import SourceTargetEncoder
 from swift_train.speech import hears
 from swift_train.speech_encoder import SpeechEncoder
@@ -191,7 +193,7 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
         heldout = load_samples(run.validation, preprocessing, report, seed=options.seed, what="tokenise held out")
     rows: Samples | Stream
     if preprocessing.options.get("streaming"):
-        rows = Stream(run.datasets, preprocessing, report, seed=options.seed)
+        rows = stream_of(run.datasets, preprocessing, report, seed=options.seed, shuffle=options.shuffle)
         first = rows.head()[0]
     else:
         rows = _mixed(load_samples(run.datasets, preprocessing, report, seed=options.seed), preprocessing.options, options.seed)

@@ -43,6 +43,7 @@ class Samples:
     Args:
         stores: hold the tokens.
         which, index: store number of each sample, and its index in that store; by default all samples in order.
+        sets: number of the data set of each store, ascending; by default each store is one.
 
     Attributes:
         lengths: tokens of each sample, (samples,).
@@ -52,8 +53,12 @@ class Samples:
         columns: columns that were computed, by name: for each sample an array of a number per sequence.
     """
 
-    def __init__(self, stores: Sequence[Store], which: NDArray[np.int32] | None = None, index: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self, stores: Sequence[Store], which: NDArray[np.int32] | None = None, index: NDArray[np.int64] | None = None,
+        sets: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         self.stores = list(stores)
+        self._sets = np.arange(len(stores)) if sets is None else np.array(sets)
         counts = [len(store) for store in stores]
         self._which = np.repeat(np.arange(len(counts), dtype=np.int32), counts) if which is None else which
         self._index = np.concatenate([np.arange(count, dtype=np.int64) for count in counts]) if index is None else index
@@ -119,29 +124,29 @@ class Samples:
 
     def select(self, indices: NDArray[np.int64]) -> Samples:
         """Return the samples with the given indices, in the given order."""
-        return Samples(self.stores, self._which[indices], self._index[indices])
+        return Samples(self.stores, self._which[indices], self._index[indices], self._sets.tolist())
 
     def repeat(self, weights: Sequence[float], seed: int) -> Samples:
-        """Repeat each store's samples by its weight: 2.5 means all of them twice, and a random half (fixed by `seed`) a third time."""
+        """Repeat each data set's samples by its weight: 2.5 means all of them twice, and a random half (fixed by `seed`) a third time."""
         if all(weight == 1 for weight in weights):
             return self
         indices: list[NDArray[np.int64]] = []
         for number, weight in enumerate(weights):
-            own = np.flatnonzero(self._which == number)
+            own = np.flatnonzero(self._sets[self._which] == number)
             whole = int(weight)
             rest = np.random.default_rng((seed, number)).permutation(len(own))[: round((weight - whole) * len(own))]
             indices += [own] * whole + [own[np.sort(rest)]]
         return self.select(np.concatenate(indices))
 
     def mix(self, probabilities: Sequence[float], stopping: str, seed: int) -> Samples:
-        """Draw the store of each sample by its probability, and take its samples in order, as `datasets.interleave_datasets` does.
+        """Draw the data set of each sample by its probability, and take its samples in order, as `datasets.interleave_datasets` does.
 
         Args:
-            probabilities: of the stores.
-            stopping: `first_exhausted` ends with the first store that is used up, `all_exhausted` with the last; the others begin again.
+            probabilities: of the data sets.
+            stopping: `first_exhausted` ends with the first data set that is used up, `all_exhausted` with the last; the others begin again.
             seed: of the drawing.
         """
-        own = [np.flatnonzero(self._which == number) for number in range(len(self.stores))]
+        own = [np.flatnonzero(self._sets[self._which] == number) for number in range(len(probabilities))]
         ended, ends, taken = np.zeros(len(own), np.bool_), np.any if stopping == "first_exhausted" else np.all, [0] * len(own)
         generator, indices = np.random.default_rng(seed), list[int]()
         while True:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from swift_core.contract import UsageError
-from swift_core.system import write_json
+from swift_core.system import sha256, write_json
 from swift_train.media.files import MediaFile
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class StoreWriter:
         self._flush()
         for out in self._out.values():
             out.flush()
-        digest = hashlib.sha256("".join(made.hexdigest() for made in self._hashes.values()).encode()).hexdigest()
+        digest = _digest([made.hexdigest() for made in self._hashes.values()])
         write_json(self.folder / META, {"files": list(self._files), "weights": list(self._codes), "digest": digest, **self._form, **facts})
 
     def _code(self, weight: float) -> int:
@@ -179,6 +179,15 @@ class Store:
         """Sum a number per sequence over the sequences of each sample."""
         total = np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
         return np.asarray(total[self.first + self.counts] - total[self.first], np.int64)
+
+
+def digest_of(folder: Path) -> str:
+    """Return the digest of a store as its files are, which `meta.json` states."""
+    return _digest([sha256(folder / f"{name}.bin") for name in _HASHED])
+
+
+def _digest(hashes: Sequence[str]) -> str:
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _mapped(path: Path, kind: Any) -> NDArray[Any]:

@@ -28,7 +28,7 @@ from swift_train.store import Store
 if TYPE_CHECKING:
     from swift_core.contract import DataChoice, RawRow
     from swift_core.runs import Report
-    from swift_train.data import Preprocessing
+    from swift_train.preprocessing import Preprocessing
 
 _HEAD = 64  # rows
 

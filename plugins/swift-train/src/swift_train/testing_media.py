@@ -9,10 +9,11 @@ from typing import Any
 from swift_data.reading import Skips
 
 from swift_core.contract import RawRow
-from swift_train.data import Preprocessing, write_samples
+from swift_train.data import write_samples
 from swift_train.media.processor import MediaProcessor
 from swift_train.media.rows import RowMedia
 from swift_train.options import SftOptions
+from swift_train.preprocessing import Preprocessing
 from swift_train.samples import Samples
 from swift_train.store import Store
 from swift_train.tasks import SftTask

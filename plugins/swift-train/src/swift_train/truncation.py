@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
-    from swift_train.data import Preprocessing
+    from swift_train.preprocessing import Preprocessing
     from swift_train.tokenise import Encoded
 
 

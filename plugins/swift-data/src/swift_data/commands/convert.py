@@ -33,6 +33,8 @@ def convert(verb: VerbSpec, settings: Settings, screen: Screen) -> int:
         click.echo(f"{done.skipped_in}: {done.skipped:,} invalid rows skipped")
     if done.overlapping:
         click.echo(f"left out: {done.overlapping:,} rows that contain a question of the evaluation data")
+    for reason, count in done.left_out.items():
+        click.echo(f"left out: {count:,} rows, {reason}")
     return 0
 
 

@@ -1,0 +1,1 @@
+"""Filters of rows by language and quality."""
