@@ -79,7 +79,10 @@ def _planned(run: Run, storage: Storage) -> tuple[Run, list[dict[str, Any]]]:
     if before is not None and not overwrite and (plan := json.loads(before))["asked"] == asked:
         if storage.find(INDEX) is not None:
             raise UsageError(
-                "these rows are tokenised", code="FILE-004", where="output", hint="Use them, or tokenise them again with --overwrite."
+                f"'{storage.place}' has these rows already",
+                code="DATA-194",
+                where="output",
+                hint="Use them, or tokenise them again with --overwrite.",
             )
         return replace(run, date=plan["date"]), plan["parts"]
     taken = (
