@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import torch
 from swift_plan.fakes import micro_batch
+from swift_plan.media_inputs import media_of
 from swift_train import row_attention
 from swift_train.adapters import inner_model
 from swift_train.batches import RowBoundaries
@@ -22,8 +23,11 @@ def step_peak(run, work):
     tuner, task = run.part("tuner").build(), run.part("task").build()
     strategy = run.part("parallel").build()
 
+    loaded = load_base(run, "cpu")
+    media = media_of(work, loaded, task.options)
+
     def load(device):
-        module = attach(run, load_base(run, "cpu").model, tuner)
+        module = attach(run, loaded.model, tuner)
         if task.options.gradient_checkpointing:
             inner_model(module).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         return module
@@ -31,8 +35,8 @@ def step_peak(run, work):
     strategy.build(load, lambda module: run.part("optimizer").build().build(tuner.parameter_groups(module), 1e-4))
     gc.collect()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        micro = micro_batch(work)
-        if len(work.lengths) > 1:
+        micro = micro_batch(work, media)
+        if len(work.lengths) > 1 and row_attention.applies_to(inner_model(strategy.module)):
             row_attention.install(inner_model(strategy.module))
             micro = replace(micro, boundaries=RowBoundaries.CU_SEQLENS)
         micros = [micro] * min(work.passes, 2)
@@ -40,7 +44,7 @@ def step_peak(run, work):
             strategy.accumulate(micros, task, 1 / work.tokens)
             strategy.update(1e-4, 1.0)
     events = profile.profiler.kineto_results.events()
-    now = peak = _size(strategy.module)
+    now = peak = _size(strategy.module) + sum(value.nbytes for own in (media.inputs[:1] if media else ()) for value in own.values())
     for _, size in sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"):
         now += size
         peak = max(peak, now)

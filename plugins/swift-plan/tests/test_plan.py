@@ -7,17 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 from swift_plan import cards, device_named, plan, read_plan
 from swift_plan.changes import apply, with_options
 from swift_plan.checkpoint_shapes import shapes_of
-from swift_plan.conversion import kv_bytes_per_token
 from swift_plan.devices import Device
 from swift_plan.formula import adapter_weights
 from swift_plan.planning import plan_of
+from swift_plan.serving import kv_bytes_per_token
 from swift_train.testing import ragged_chats, training_run, write_rows
 
 from swift_core import SwiftError
 from swift_core.contract import UsageError
+from swift_core.plugins import registry
 
 
 @pytest.fixture
@@ -57,10 +59,31 @@ def test_the_weights_of_an_adapter(run):
     assert adapter_weights(run.part("tuner").options, shapes_of(Path(run.model.path))) == trained
 
 
-@pytest.mark.parametrize("more", [{"batch_size": 8}, {"max_length": 256}, {"gradient_accumulation_steps": 4}])
-def test_more_never_needs_less(run, more):
-    device = device_named("rtx3090")
-    assert plan_of(with_options(run, more), device, traced=False).peak >= plan_of(run, device, traced=False).peak
+GROWING = {
+    "batch_size": st.integers(1, 64),
+    "max_length": st.integers(16, 8192),
+    "gradient_accumulation_steps": st.integers(1, 8),
+    "tuner.rank": st.integers(1, 256),
+}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), tuner=st.sampled_from(["full", "lora", "dora", "qlora"]), recompute=st.booleans(), packing=st.booleans())
+def test_more_never_needs_less(run, data, tuner, recompute, packing):
+    """A larger batch, length or rank, and more accumulation, never have a smaller peak, on a card or a CPU."""
+    small, large = {}, {}
+    for name, values in GROWING.items():
+        first, second = data.draw(values, name), data.draw(values, name)
+        small[name], large[name] = min(first, second), max(first, second)
+    fixed = {"gradient_checkpointing": recompute, "packing": packing}
+    device = device_named("rtx3090") if data.draw(st.booleans(), "card") else Device(name="cpu", title="a CPU", kind="cpu")
+    peaks = []
+    for drawn in (small, large):
+        options = {**drawn, **fixed}
+        rank = options.pop("tuner.rank")
+        parts = {**run.parts, "tuner": registry().choose("tuner", tuner, {} if tuner == "full" else {"rank": rank})}
+        peaks.append(plan_of(with_options(replace(run, parts=parts), options), device, traced=False).peak)
+    assert peaks[0] <= peaks[1]
 
 
 def test_the_rows_are_measured_as_training_encodes_them(run):
@@ -74,12 +97,25 @@ def test_the_rows_are_measured_as_training_encodes_them(run):
     assert Rows(**rows_of(run)).supervised == 1, "of rows that do not fit, no share is known"
 
 
-def test_what_towers_need_beside_the_tokens_is_said(tmp_path):
-    from swift_testing.tiny_vlm import write_tiny_vlm
+def test_the_answers_of_a_pair_are_two_sequences(tiny_model, tmp_path):
+    from swift_plan.server import rows_of
+    from swift_plan.workload import Rows, workload_of
 
-    rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(2))
-    seeing = plan_of(training_run(write_tiny_vlm(tmp_path / "model"), rows), device_named("rtx3090"), traced=False)
-    assert any("vision" in note for note in seeing.notes)
+    rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": "Hi?", "chosen": "Hello, you.", "rejected": "No."}] * 4)
+    run = training_run(tiny_model, rows, task="dpo", batch_size=2, max_length=256)
+    found, shapes = Rows.from_json(rows_of(run)), shapes_of(tiny_model)
+    assert found.sequences == 2
+    work = workload_of(run, shapes, kind="cuda", rows=found)
+    assert work.lengths == (found.longest,) * 4
+    assert workload_of(run, shapes, kind="cuda").lengths == (256,) * 4
+
+
+def test_sampled_answers_count(tiny_model, tmp_path):
+    from swift_plan.workload import Rows, workload_of
+
+    rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": "Hi?"}])
+    run = training_run(tiny_model, rows, task="grpo", batch_size=2, max_completion_length=100)
+    assert workload_of(run, shapes_of(tiny_model), kind="cuda", rows=Rows(longest=28)).lengths == (128, 128)
 
 
 def small(memory: int) -> Device:

@@ -76,6 +76,18 @@ def test_activations_in_main_memory_are_not_counted(models):
     assert kept > moved
 
 
+@LANE
+@pytest.mark.parametrize("task", ["dpo", "rm", "orpo", "kto", "grpo", "seq-cls", "token-cls", "pretrain"])
+def test_tasks_are_traced(models, task):
+    run = run_of(models, tuner="lora", task=task)
+    many = {"lengths": (128,) * 4, "sequences": 2 if task in ("dpo", "rm", "orpo") else 1}
+    few = {**many, "lengths": (128,) * 2}
+    least, most = (
+        peak(trace(run, Workload(supervised=0.0 if task in ("rm", "seq-cls") else 1.0, **each), "float32")) for each in (few, many)
+    )
+    assert least < most
+
+
 MANY = [
     {"tuner": "lora", "lengths": (128,)},
     {"tuner": "lora", "lengths": (64, 32, 100)},

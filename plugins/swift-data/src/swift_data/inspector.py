@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Token counts of a row: the `lengths` of its sequences before truncation, the supervised (`learned`) tokens, and why training
-    refuses the row."""
+    """Token counts of a row: the `lengths` of its sequences before truncation, the supervised (`learned`) tokens, why training refuses the
+    row, and the number of its media files."""
 
     lengths: tuple[int, ...]
     learned: int
     fault: SwiftError | None = None  # why training refuses the row; None: it does not
+    files: int = 0  # media files
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ full attention), after some first ones of another kind (dense layers before expe
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from torch.nn import Module, ModuleList
@@ -14,7 +13,6 @@ from torch.nn import Module, ModuleList
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_INDEX = re.compile(r"\.(\d+)\.")
 _MOST_PERIOD = 12
 
 
@@ -55,12 +53,6 @@ def cut(module: Module, path: str, number: int) -> None:
             if isinstance(value, list) and len(value) == whole:
                 setattr(text, key, value[:number])
         text.num_hidden_layers = number
-
-
-def index_of(name: str) -> int | None:
-    """Return the number of the block that a parameter is in, by its name."""
-    found = _INDEX.search(name)
-    return int(found[1]) if found else None
 
 
 def _kind(block: Module, index: int, config: Any) -> tuple[Any, ...]:

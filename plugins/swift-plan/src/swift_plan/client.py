@@ -60,19 +60,17 @@ class Tracer:
         """
         from swift_plan.workload import Rows
 
-        return Rows(**self._ask({"do": "rows", "run": run.to_json()}))
+        return Rows.from_json(self._ask({"do": "rows", "run": run.to_json()}))
 
     def measure(self) -> dict[str, float]:
         """Measure the speed of this machine's CPU, and keep it."""
         return dict(self._ask({"do": "measure"}))
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, in the middle of a trace too."""
         if self._process:
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream:
-                    stream.close()
-            self._process.wait(10)
+            self._process.kill()
+            self._process.communicate()
             self._process = None
 
     def _ask(self, request: dict[str, Any]) -> Any:

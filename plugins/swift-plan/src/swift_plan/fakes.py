@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -17,23 +17,32 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.nn import Module, Parameter
 
+from swift_plan.media_inputs import pass_ids
+from swift_plan.whole_numbers import WholeNumbers
+
 if TYPE_CHECKING:
+    from swift_train.media.micro import MicroMedia
+
     from swift_plan.workload import Workload
 
 _ATTENTION_MASKS = "transformers.masking_utils"
 
 
 @contextmanager
-def faking(*, masked: bool) -> Iterator[FakeTensorMode]:
+def faking(*, masked: bool, whole: bool = False) -> Iterator[FakeTensorMode]:
     """Enter a fake mode. transformers can't read from fake position ids whether a pass has several rows, so it is told.
 
     Args:
         masked: whether passes have several rows that are kept apart by a mask of tokens × tokens.
+        whole: whether whole numbers are real, which passes with media need.
     """
     apart = torch.zeros_like if masked else (lambda position_ids: None)
     with ExitStack() as stack:
         stack.enter_context(mock.patch(f"{_ATTENTION_MASKS}.find_packed_sequence_indices", apart))
-        yield stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        mode = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        if whole:
+            stack.enter_context(WholeNumbers())  # type: ignore[no-untyped-call]
+        yield mode
 
 
 def make_fake(module: Module, dtype: torch.dtype | None = None) -> Module:
@@ -59,29 +68,42 @@ def make_fake(module: Module, dtype: torch.dtype | None = None) -> Module:
     return module
 
 
-def micro_batch(work: Workload, *, sequences: int = 1, columns: tuple[str, ...] = (), shared: bool = False) -> Micro:
-    """Return a micro-batch of the workload's shape: of fake tensors in a fake mode, which must be entered before.
+def micro_batch(work: Workload, media: MicroMedia | None = None, *, shared: bool = False) -> Micro:
+    """Return a micro-batch of the workload's shape: of fake tensors in a fake mode, which must be entered before, but real with media.
 
     Args:
-        work: the lengths of its rows.
-        sequences: of each sample (a chosen and a rejected answer: 2).
-        columns: names of the numbers beside the tokens that the task needs.
+        work: the lengths of its sequences.
+        media: of its sequences.
         shared: whether the sequences of a sample have what is not supervised in common, and it is computed once.
     """
     with unset_fake_temporarily():
-        samples = [[_sequence(length, work.supervised)] * sequences for length in work.lengths]
+        sequences = [_sequence(ids, work.supervised) for ids in pass_ids(work)]
+        samples = [sequences[at : at + work.sequences] for at in range(0, len(sequences), work.sequences)]
         micro = micro_of(samples, RowGroup(tuple(range(len(samples))), 1.0), share=shared)
+    if media is not None:
+        return replace(micro, media=media)
     tensors = {each.name: getattr(micro, each.name) for each in fields(micro)}
     here: dict[str, Any] = {name: torch.zeros_like(value) for name, value in tensors.items() if isinstance(value, Tensor)}
     faked: dict[str, Any] = here if isinstance(here["positions"], FakeTensor) else {}
-    return replace(micro, **faked, columns={name: torch.zeros(len(micro.sample)) for name in columns})
+    return replace(micro, **faked)
 
 
-def _sequence(length: int, supervised: float) -> Sample:
+def _sequence(ids: Sequence[int], supervised: float) -> Sample:
     """Return a sequence whose last tokens are supervised."""
-    weights = np.zeros(length, np.float32)
-    weights[length - max(1, round((length - 1) * supervised)) :] = 1
-    return Sample(np.zeros(length, np.int32), weights, "")
+    weights = np.zeros(len(ids), np.float32)
+    weights[len(ids) - max(1, round((len(ids) - 1) * supervised)) :] = 1
+    return Sample(np.array(ids, np.int32), weights, "")
+
+
+class Columns(dict[str, Tensor]):
+    """Numbers beside the tokens of a micro-batch, by any name that a task reads: `count` each."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+
+    def __missing__(self, name: str) -> Tensor:
+        return torch.zeros(self._count)
 
 
 def of_optimizer(optimizer: Any) -> Iterator[Tensor]:

@@ -43,7 +43,7 @@ class Plan:
     disk_free: int = 0  # bytes free where the run writes; 0: unknown
     processes: int = 1  # on all nodes
     tokens: int = 0  # of the largest forward pass
-    length: int = 0  # tokens of the longest row
+    length: int = 0  # tokens of the longest sequence
     seconds: float = 0.0  # per optimizer step; 0: unknown
     steps: int = 0  # optimizer steps; 0: unknown
     bound: str = ""  # what the time is spent on: compute, or memory bandwidth

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from swift_core.contract import SwiftError
 from swift_core.plugins import find_verb
-from swift_plan import conversion, formula
+from swift_plan import conversion, formula, serving
 from swift_plan.calibration import overhead_of
 from swift_plan.checkpoint_shapes import Shapes, shapes_of
 from swift_plan.disk import free_for, training_disk
@@ -55,8 +55,9 @@ def plan_of(
         return _training(run, device, shapes, dtype, traced=traced, tracer=tracer, rows=rows, absent=absent)
     disk = {"download": absent} if absent else {}
     if "backend" in run.parts:
-        phases = conversion.serving_phases(run, shapes, dtype, tokens=tokens, requests=requests)
-        note = f"The KV cache is that of {requests} requests of {tokens} tokens; engines that reserve all free memory use more."
+        phases = serving.serving_phases(run, shapes, dtype, tokens=tokens, requests=requests)
+        many = "1 request" if requests == 1 else f"{requests} requests"
+        note = f"The KV cache is that of {many} of {tokens} tokens; engines that reserve all free memory use more."
         return replace(_base(run, device, phases, notes=(note,)), disk=disk, tokens=tokens * requests, length=tokens)
     verb = find_verb(run.verb)
     if verb is None or verb.gives not in ("checkpoint", "file"):
@@ -88,7 +89,7 @@ def _training(
 ) -> Plan:
     work = workload_of(run, shapes, kind=device.kind, rows=rows)
     state = formula.state_of(run, shapes, dtype)
-    notes = [*([work.note] if work.note else []), *_towers(shapes)]
+    notes = [work.note] if work.note else []
     found: Trace | None = None
     if traced:
         from swift_plan.client import Tracer
@@ -97,6 +98,7 @@ def _training(
             found = (tracer or Tracer.shared()).trace(run, work, dtype)
         except SwiftError as error:
             notes.append(f"The step could not be traced ({error.message}). {_UNTRACED}")
+    notes += _towers(shapes, counted=bool(found and work.media))
     if found and run.workers > 1 and formula.sharing_of(run).gradients == 1:
         notes.append("The buckets in which gradients are exchanged are added by formula.")
         found = _with_buckets(found)
@@ -120,11 +122,13 @@ def _training(
     return _timed(plan, flops, moved, dtype)
 
 
-def _towers(shapes: Shapes) -> list[str]:
-    """Return a note on what is not counted if the model has towers: their weights and the tokens that they give are."""
+def _towers(shapes: Shapes, *, counted: bool) -> list[str]:
+    """Return a note on what is not counted of a model with encoders of media, unless a row with media was traced."""
     kinds = [name.removesuffix("_config") for name in ("vision_config", "audio_config") if isinstance(shapes.config.get(name), dict)]
+    if counted or not kinds:
+        return []
     what = " and ".join(kinds)
-    return [f"The {what} tower is counted with its weights and the tokens that it gives, not with its own activations."] if kinds else []
+    return [f"The activations of the {what} encoder are not counted: only a trace with rows that have media counts them."]
 
 
 def _with_buckets(found: Trace) -> Trace:

@@ -44,7 +44,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def rows_of(run: Run) -> dict[str, Any]:
-    """Return the tokens of the longest sequence of the first rows, the fraction that is supervised, and the number of all rows."""
+    """Return the longest sequence of the first rows in tokens, the fraction that is supervised, the number of all rows, the sequences of
+    a row, and the longest sequence with media."""
     from itertools import islice
 
     from swift_data.reading import Skips, raw_rows
@@ -56,16 +57,25 @@ def rows_of(run: Run) -> dict[str, Any]:
     if inspector is None or not run.datasets:
         raise ValueError("the task has no inspector of rows")
     inspect: Any = Ref(inspector).load()(run)
-    longest = tokens = supervised = count = 0
+    longest = tokens = supervised = count = most = 0
+    sequences = 1
+    media = None
     for choice in run.datasets:
         reading = run.options.get("data", {})
         count += sum(1 for _ in raw_rows(choice, reading))
-        for _, measured in inspect.measure(islice(raw_rows(choice, reading), _SAMPLED), Skips(reading)):
-            longest = max(longest, *measured.lengths)
+        for raw, measured in inspect.measure(islice(raw_rows(choice, reading), _SAMPLED), Skips(reading)):
+            longest, sequences = max(longest, *measured.lengths), max(sequences, len(measured.lengths))
+            if measured.files and not measured.fault and measured.lengths[0] > most:
+                most, media = measured.lengths[0], raw
             if measured.learned:  # a row that is cut or refused says nothing of the share
                 tokens += sum(measured.lengths)
                 supervised += measured.learned
-    return {"longest": longest, "supervised": supervised / tokens if tokens else 1.0, "count": count}
+    share = supervised / tokens if tokens else 1.0
+    found: dict[str, Any] = {"longest": longest, "supervised": share, "count": count, "sequences": sequences}
+    if media is not None:
+        encoded = inspect.sequence(media)
+        found["media"] = {"ids": encoded.ids.tolist(), "files": [list(span.file) for span in encoded.media]}
+    return found
 
 
 if __name__ == "__main__":

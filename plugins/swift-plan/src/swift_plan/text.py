@@ -8,15 +8,20 @@ GIB = 2**30
 
 
 def size(number: float) -> str:
-    """Format bytes: 27.7 GiB, 210 MiB, 3.1 KiB."""
-    if 0 < number < 2**20:
-        return f"{number / 1024:.3g} KiB"
-    return f"{number / GIB:.1f} GiB" if number >= GIB else f"{number / 2**20:.3g} MiB" if number else "–"
+    """Format bytes: 27.7 GiB, 210 MiB, 3.1 KiB; – for none."""
+    for unit, name in ((GIB, "GiB"), (2**20, "MiB")):
+        if number >= 0.995 * unit:
+            return f"{number / unit:.1f} {name}" if unit == GIB or number < 10 * unit else f"{number / unit:.0f} {name}"
+    return f"{number / 1024:.1f} KiB" if number else "–"
 
 
 def seconds(number: float) -> str:
-    """Format a time: 0.42 s, 12 min, 3.1 h."""
-    return f"{number:.2g} s" if number < 120 else f"{number / 60:.0f} min" if number < 7200 else f"{number / 3600:.1f} h"
+    """Format a time: 3.1 ms, 0.42 s, 12 min, 3.1 h."""
+    if number < 0.1:
+        return f"{number * 1000:.2g} ms"
+    if number < 120:
+        return f"{number:.2g} s" if number < 99.5 else f"{number:.0f} s"
+    return f"{number / 60:.0f} min" if number < 7200 else f"{number / 3600:.1f} h"
 
 
 def table_of(plan: Plan) -> tuple[list[str], list[list[str]]]:
@@ -35,7 +40,7 @@ def lines(plan: Plan) -> list[str]:
     memory = f" of {size(device.memory)}" if device.memory else ""
     found = [f"peak {size(plan.peak)}{memory} on {device.title}, in the phase {plan.highest.name}, by {_METHODS[plan.method]}"]
     if plan.tokens:
-        found.append(f"largest pass: {plan.tokens} tokens, rows of up to {plan.length}")
+        found.append(f"largest pass: {plan.tokens} tokens, sequences of up to {plan.length}")
     if device.kind != "cpu":
         found.append(f"main memory: {size(plan.host)} per process")
     if plan.disk:
@@ -43,10 +48,14 @@ def lines(plan: Plan) -> list[str]:
         free = f"; {size(plan.disk_free)} are free" if plan.disk_free else ""
         found.append(f"disk: {size(sum(plan.disk.values()))} ({parts}){free}")
     if plan.seconds:
-        total = f", {seconds(plan.seconds * plan.steps)} for {plan.steps} steps" if plan.steps else ""
+        total = f", {seconds(plan.seconds * plan.steps)} for {_count(plan.steps, 'step')}" if plan.steps else ""
         found.append(f"time: about {seconds(plan.seconds)} per step{total}, limited by {plan.bound}")
     found.append("It fits." if plan.fits else f"It does not fit: too little {' and '.join(plan.limits)}.")
     return found
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 _METHODS = {"trace": "tracing the step", "formula": "formula"}

@@ -25,15 +25,18 @@ from torch.nn import Module
 from swift_core.checkpoints import family_of
 from swift_core.contract import ParallelSpec, Run, TunerSpec, UsageError
 from swift_core.plugins import registry
-from swift_plan.blocks import block_list, counts, cut, index_of
-from swift_plan.fakes import faking, make_fake, micro_batch, of_optimizer
+from swift_plan.blocks import block_list, counts, cut
+from swift_plan.fakes import Columns, faking, make_fake, micro_batch, of_optimizer
 from swift_plan.formula import bits_of
 from swift_plan.ledger import Ledger
+from swift_plan.media_inputs import media_of
 from swift_plan.packed import pack
 from swift_plan.trace import Peak, Trace, Work
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
+    from swift_train.media.micro import MicroMedia
+    from swift_train.roles import Loaded
     from swift_train.strategy import Strategy
     from torch.optim import Optimizer
 
@@ -58,17 +61,18 @@ def trace(run: Run, work: Workload, dtype: str) -> Trace:
         run = replace(run, parts={**run.parts, "parallel": registry().choose("parallel", _STRATEGIES[0])})
     run = replace(run, adapters={}, options={**run.options, "device": "cpu", "dtype": dtype})
     family = family_of(base_of(run))
-    model = _loaded(run, family, dtype)
+    loaded = _loaded(run, family, dtype)
+    model: Any = loaded.model
     found = block_list(model, family.blocks)
     pair = counts(list(found[2]), model.config.get_text_config()) if found else None
     if found is None or pair is None:
-        return _traced(run, family, model, work)
+        return _traced(run, family, loaded, work)
     few, more = pair
     cut(model, family.blocks, more)
-    larger = _traced(run, family, model, work)
-    smaller_model = _loaded(run, family, dtype)
-    cut(smaller_model, family.blocks, few)
-    return extended(_traced(run, family, smaller_model, work), larger, (len(found[2]) - few) / (more - few))
+    larger = _traced(run, family, loaded, work)
+    smaller = _loaded(run, family, dtype)
+    cut(smaller.model, family.blocks, few)
+    return extended(_traced(run, family, smaller, work), larger, (len(found[2]) - few) / (more - few))
 
 
 def extended(small: Trace, large: Trace, times: float) -> Trace:
@@ -88,18 +92,18 @@ def extended(small: Trace, large: Trace, times: float) -> Trace:
     return Trace(peaks, work, line(small.trained, large.trained), line(small.weights, large.weights))
 
 
-def _loaded(run: Run, family: ModelFamily, dtype: str) -> Any:
+def _loaded(run: Run, family: ModelFamily, dtype: str) -> Loaded:
     quantizer = run.parts.get("quantizer")
-    model: Any = load_with(run, device="meta", dtype=dtype, quantizer=None).model
+    loaded = load_with(run, device="meta", dtype=dtype, quantizer=None)
     if quantizer is not None:
-        pack(model, bits_of(quantizer), (*family.skip_quantization, *quantizer.options.get("skip", ())))
-    return model
+        pack(loaded.model, bits_of(quantizer), (*family.skip_quantization, *quantizer.options.get("skip", ())))
+    return loaded
 
 
-def _traced(run: Run, family: ModelFamily, model: Any, work: Workload) -> Trace:
-    module, tuner, task = _attached(run, model)
-    sequences = 2 if task.reference else 1  # a chosen and a rejected answer
-    masked = len(work.lengths) * sequences > 1 and not row_attention.applies_to(inner_model(module))
+def _traced(run: Run, family: ModelFamily, loaded: Loaded, work: Workload) -> Trace:
+    module, tuner, task = _attached(run, loaded.model)
+    media = media_of(work, loaded, task.options)
+    masked = len(work.lengths) > 1 and (media is not None or not row_attention.applies_to(inner_model(module)))
     ledger = Ledger()
     with ExitStack() as stack:
         shards = registry().spec(run.part("parallel"), ParallelSpec).shards
@@ -110,7 +114,7 @@ def _traced(run: Run, family: ModelFamily, model: Any, work: Workload) -> Trace:
 
         def load(device: torch.device) -> Module:  # what a strategy does before, such as a mesh of its processes, is no part of the trace
             if not entered:
-                entered.append(stack.enter_context(faking(masked=masked)))
+                entered.append(stack.enter_context(faking(masked=masked, whole=media is not None)))
                 stack.enter_context(ledger)
                 stack.enter_context(_resizing(ledger))
             return make_fake(module, torch.float32)
@@ -126,15 +130,22 @@ def _traced(run: Run, family: ModelFamily, model: Any, work: Workload) -> Trace:
         adapter = registry().spec(run.part("tuner"), TunerSpec).trains == "adapter"
         ledger.follow(module, "adapter" if adapter else "weights")
         ledger.category = "inputs"
-        shared = sequences > 1 and not task.whole_rows and row_attention.applies_to(inner_model(module))
-        micro = micro_batch(work, sequences=sequences, columns=tuple(task.reference), shared=shared)
+        _own_media(media, ledger)
+        shared = work.sequences > 1 and media is None and not task.whole_rows and row_attention.applies_to(inner_model(module))
+        micro = micro_batch(work, media, shared=shared)
         micros = [micro] * min(work.passes, _PASSES)
-        work_done = _steps(strategy, _TracedTask(task, ledger), micros, work, made[0])
+        work_done = _steps(strategy, _TracedTask(task, ledger), micros, made[0], family.blocks)
         whole = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
         if work.passes > len(micros):
             factor = work.passes / len(micros)
             work_done = {name: _times(done, factor) if name != "update" else done for name, done in work_done.items()}
         return Trace(dict(ledger.peaks), work_done, whole, ledger.now["weights"])
+
+
+def _own_media(media: MicroMedia | None, ledger: Ledger) -> None:
+    for own in media.inputs if media else ():
+        for tensor in own.values():
+            ledger.own(tensor, "inputs")
 
 
 def _attached(run: Run, model: Any) -> tuple[Module, Any, Any]:
@@ -151,15 +162,15 @@ def _elsewhere() -> saved_tensors_hooks:
     return saved_tensors_hooks(lambda tensor: (tensor.shape, tensor.dtype), lambda facts: torch.empty(facts[0], dtype=facts[1]))
 
 
-def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], work: Workload, optimizer: Optimizer) -> dict[str, Work]:
+def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], optimizer: Optimizer, blocks: str) -> dict[str, Work]:
     """Do two steps, of which the second is kept, and an evaluation; return the arithmetic of the step."""
-    ledger = traced.ledger
-    hooks = _follow_backward(strategy.module, ledger)
+    ledger, scale = traced.ledger, 1 / micros[0].input_ids.numel()
+    hooks = _follow_backward(strategy.module, ledger, blocks)
     for _ in range(2):
         ledger.work.clear()
         ledger.peaks.clear()
         ledger.segment = "forward"
-        strategy.accumulate(micros, traced, 1 / work.tokens)
+        strategy.accumulate(micros, traced, scale)
         ledger.segment, ledger.category = "update", "temporary"
         strategy.update(1e-4, 1.0)
         for tensor in of_optimizer(optimizer):
@@ -168,7 +179,7 @@ def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], work: Worklo
     ledger.segment, ledger.category = "save", "temporary"
     ledger.see()
     ledger.segment, traced.segments = "evaluate", False
-    strategy.accumulate(micros[:1], traced, 1 / work.tokens, train=False)
+    strategy.accumulate(micros[:1], traced, scale, train=False)
     for hook in hooks:
         hook.remove()
     return done
@@ -179,6 +190,7 @@ class _TracedTask:
 
     def __init__(self, task: Any, ledger: Ledger) -> None:
         self.task, self.ledger, self.segments = task, ledger, True
+        self._by_sequence = True  # whether the task's numbers beside the tokens are one per sequence, or one per supervised token
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Run the forward pass."""
@@ -194,16 +206,26 @@ class _TracedTask:
         """Compute the loss; what follows is the backward pass."""
         if self.segments:
             self.ledger.segment = "loss"
-        result = self.task.loss(output, micro)
+        try:
+            result = self.task.loss(output, self._with_columns(micro))
+        except (RuntimeError, IndexError, ValueError):
+            if not self._by_sequence:
+                raise
+            self._by_sequence = False
+            result = self.task.loss(output, self._with_columns(micro))
         if self.segments:
             self.ledger.segment = "backward start"
         return result if isinstance(result, Tensor) else result.sum
 
+    def _with_columns(self, micro: Micro) -> Micro:
+        return replace(micro, columns=Columns(len(micro.sample if self._by_sequence else micro.labels)))
 
-def _follow_backward(module: Module, ledger: Ledger) -> list[Any]:
-    """Divide the backward pass by the blocks whose gradients are there: the last one, those between, and the first."""
-    indices = {name: index_of(name) for name, parameter in module.named_parameters() if parameter.requires_grad}
-    known = [index for index in indices.values() if index is not None]
+
+def _follow_backward(module: Module, ledger: Ledger, path: str) -> list[Any]:
+    """Divide the backward pass by the blocks whose gradients are there: the last, those between, and the first with what is before it."""
+    found = block_list(module, path)
+    trained = [[weight for weight in block.parameters() if weight.requires_grad] for block in (found[2] if found else ())]
+    known = [index for index, weights in enumerate(trained) if weights]
     last, first = max(known, default=0), min(known, default=0)
 
     def segment(index: int) -> Any:
@@ -215,9 +237,9 @@ def _follow_backward(module: Module, ledger: Ledger) -> list[Any]:
         return enter
 
     return [
-        parameter.register_post_accumulate_grad_hook(segment(index))  # type: ignore[no-untyped-call]
-        for name, parameter in module.named_parameters()
-        if (index := indices.get(name)) is not None
+        weight.register_post_accumulate_grad_hook(segment(index))  # type: ignore[no-untyped-call]
+        for index, weights in enumerate(trained)
+        for weight in weights
     ]
 
 

@@ -47,7 +47,12 @@ class Inspector:
                     self._preprocessing.encoder.check(raw, sequences)
             except SwiftError as raised:
                 error = raised
-            yield raw, Measured(lengths, supervised, error)
+            yield raw, Measured(lengths, supervised, error, max((len(encoded.media) for encoded in sequences), default=0))
+
+    def sequence(self, raw: RawRow) -> Encoded:
+        """Return the first token sequence of a valid row, whole."""
+        ((_, sequences),) = self._encoded([raw], Skips({}))
+        return sequences[0]
 
     def unread(self) -> Unread:
         """Return the unread fields of the rows measured since the last call."""
