@@ -38,7 +38,7 @@ LANES = {
     "offline": Lane(12, "the verbs on the real model, and the quickstart from a bundle, in a network namespace with the loopback alone"),
     "openvino": Lane(2, "the real model served by OpenVINO; after swift env create openvino"),
     "parallel": Lane(20, "every strategy, tuner and task on 1, 2 and 4 processes; writes reference/parallel.md"),
-    "plan": Lane(7, "the traced peak of 38 training steps against torch's, of 6 commands against resident memory; sharding over four processes"),
+    "plan": Lane(7, "the traced peak of 38 training steps against torch's, of 6 commands against resident memory; sharding"),
     "plugins": Lane(10, "each kind of swift plugins new, installed by pip, with its tests and checks; the tutorial as it is written"),
     "quantize": Lane(18, "the real model by llm-compressor, GPTQModel and AutoAWQ; after swift env create"),
     "ray": Lane(
