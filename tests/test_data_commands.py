@@ -492,7 +492,7 @@ def test_convert_stops_at_a_bad_row_or_lists_it(data):
     assert not (data.folder / "rows.jsonl").exists()
     code, out, _ = data(*words, "--data.max-skipped", "2", "--json")
     assert code == 0
-    skipped = {"skipped": 2, "skipped_in": "rows.jsonl.skipped", "overlapping": 0}
+    skipped = {"skipped": 2, "skipped_in": "rows.jsonl.skipped", "overlapping": 0, "left_out": {}}
     assert json.loads(out) == {"output": "rows.jsonl", "kind": "chat", "rows": 2, **skipped}
     listed = [json.loads(line)["row"] for line in (data.folder / "rows.jsonl.skipped").read_text().splitlines()]
     assert listed == [2, 3]

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from swift_core.contract.specs import Named, Ref
 
-Noun = Literal["checkpoint", "rows", "tokens", "server", "answers", "scores", "file", "model"]
+Noun = Literal["checkpoint", "rows", "shards", "server", "answers", "scores", "file", "model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,8 +91,8 @@ def _check_hub(settings: Settings, known: Registry) -> None:
 
 
 def _check_output(verb: VerbSpec, options: dict[str, object], settings: Settings) -> None:
-    """Check that the output is free, and that no other run is writing it. Answers and tokens are checked by their job, which may resume."""
-    if verb.gives not in ("answers", "tokens") and "overwrite" in options and options.get("output") and not options.get("resume"):
+    """Check that the output is free, and that no other run is writing it. Answers and shards are checked by their job, which may resume."""
+    if verb.gives not in ("answers", "shards") and "overwrite" in options and options.get("output") and not options.get("resume"):
         output = Path(str(options["output"]))
         reservation.check_unheld(output, where=settings.where("output"))
         paths.check_free(output, overwrite=bool(options["overwrite"]), where=settings.where("output"))

@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import Progress, RawRow, SwiftError, UsageError
-from swift_core.system import atomic_folder, cache_dir, digest, write_text
-from swift_core.system.network import offline
+from swift_core.system import atomic_folder, cache_dir, digest, network, write_text
 from swift_corpus.index import INDEX, Index, Shard
 from swift_corpus.storage import Storage, is_url
 
@@ -36,7 +35,7 @@ class TokensDataset:
             UsageError: there are no tokenised rows.
             SwiftError: a shard is damaged, or the store can't be read.
         """
-        if self._remote and offline() and self._index.is_file():
+        if self._remote and network.offline() and self._index.is_file():
             return (self._index,)
         storage = Storage(self._path)
         index = Index.read(storage)
@@ -71,7 +70,7 @@ class TokensDataset:
         index = Index.parse(self._index.read_bytes(), self._path)
         _check_facts(facts, index.facts, self._path)
         if self._remote:
-            storage = Storage(self._path) if not offline() else None
+            storage = Storage(self._path) if not network.offline() else None
             return [partial(download, storage, shard) if storage else partial(_open, _place(shard), shard) for shard in index.shards]
         return [partial(_open, self._index.parent / shard.folder, shard) for shard in index.shards]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import field_validator
 from swift_data.options import FILTERS, DatasetOptions, RowFileOptions, SkippingOptions
 
 from swift_core.options import FamilyOptions, HubOptions, Options, Several, option
@@ -40,10 +39,3 @@ class TokenizeOptions(RowFileOptions, DatasetOptions, FamilyOptions, HubOptions)
     )
     against: Several = option(list, "Evaluation data: leave out rows that contain one of its questions.")
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")
-
-    @field_validator("output")
-    @classmethod
-    def _suffixed(cls, value: str) -> str:
-        if not value.rstrip("/").endswith(SUFFIX):
-            raise ValueError(f"must end in {SUFFIX}, by which a training knows what it is")
-        return value.rstrip("/")

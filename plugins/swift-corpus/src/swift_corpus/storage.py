@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import SwiftError, UsageError
-from swift_core.system import atomic_folder, disk_errors, make_folder
-from swift_core.system.network import offline
+from swift_core.system import atomic_folder, disk_errors, make_folder, network
 
 LAST = "meta.json"  # of the files of a folder, the one that is uploaded last: with it the folder is whole
 
@@ -105,7 +104,7 @@ class Storage:
 
 def _connected(place: str) -> tuple[Any, str]:
     """Return the file system of a URL, and its path there."""
-    if offline():
+    if network.offline():
         raise UsageError(
             f"offline, and {place} is not on this machine",
             code="DATA-190",

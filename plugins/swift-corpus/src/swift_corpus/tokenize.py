@@ -23,6 +23,7 @@ from swift_core.plugins import registry
 from swift_core.system import digest
 from swift_corpus import near_duplicates
 from swift_corpus.index import INDEX, PLAN, Index, index_of
+from swift_corpus.options import SUFFIX
 from swift_corpus.part_work import finished
 from swift_corpus.storage import Storage
 
@@ -41,7 +42,10 @@ def tokenize(run: Run, watch: Watch | None = None) -> Index:
         UsageError: the place has other shards, an option is wrong, or rows are invalid.
         SwiftError: processes of the executor failed.
     """
-    storage = Storage(run.options["output"])
+    if not (output := run.options["output"].rstrip("/")).endswith(SUFFIX):
+        hint = f"By the suffix a training knows what it is: --output {output}{SUFFIX}"
+        raise UsageError(f"must end in {SUFFIX}", where="output", hint=hint)
+    storage = Storage(output)
     _, executor = offered(GROUP, Executor, run.options["executor"], "executor", "executor")
     RowSelection(run.options)  # wrong filters and evaluation data are found before the work starts
     run, items = _planned(run, storage)
