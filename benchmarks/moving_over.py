@@ -140,6 +140,7 @@ class StandIns:
         self._file_experts = self._vision = False
         self.model = write_tiny_model(folder / "model", **sizes)
         self.vlm = write_tiny_vlm(folder / "vlm")
+        self.reward_model = _reward_model(folder / "reward", self.model)
         self.mixture = _mixture(folder / "mixture", self.model, sizes)
         for model in (self.model, self.mixture):
             self._adapters[model] = _adapter(folder / f"adapter-{model.name}", model)
@@ -223,7 +224,9 @@ class StandIns:
         return plugin
 
     def _value(self, name: str, value: str, verb: str) -> str:
-        if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "reward_model", "load", "mcore_model"):
+        if name in ("reward_model", "prm_model"):
+            return str(self.reward_model)
+        if name in ("model", "model_id_or_path", "model_name_or_path", "teacher_model", "ref_model", "load", "mcore_model"):
             return str(self.vlm if self._vision and name == "model" else self.mixture if self.experts else self.model)
         if name in ("decoder_first_pipeline_num_layers", "decoder_last_pipeline_num_layers") and self._stages > 1:
             return str(_LAYERS - (self._stages - 1) * ((_LAYERS - 1) // (self._stages - 1)))
@@ -256,6 +259,15 @@ def _adapter(folder: Path, model: Path) -> Path:
     config = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": str(model)}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     (folder / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    return folder
+
+
+def _reward_model(folder: Path, model: Path) -> Path:
+    """Write the configuration of a reward model, with the weights and the tokenizer of the tiny model."""
+    shutil.copytree(model, folder)
+    config = json.loads((model / "config.json").read_text())
+    head = {"architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+    (folder / "config.json").write_text(json.dumps({**config, **head}))
     return folder
 
 

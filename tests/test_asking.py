@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 from swift_serve import held_out
@@ -127,6 +128,30 @@ def test_what_the_request_carries(server, questions, tmp_path):
     assert base64.b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,")) == PNG
     assert text == {"type": "text", "text": "0"}
     assert answers(output)[0]["question"] == "<image> 0"
+
+
+def test_answers_are_compared_with_those_of_the_rows(server, tmp_path):
+    """The last assistant message of a row; a row without one is not counted."""
+    rows = [
+        {"messages": [{"role": "user", "content": str(number)}, {"role": "assistant", "content": f" <{number if number else 'other'}>\n"}]}
+        for number in range(3)
+    ]
+    file = write_rows(tmp_path / "rows.jsonl", [*rows, {"messages": [{"role": "user", "content": "3"}]}])
+    run = resolved("ask", {"url": server.url, "name": "m", "dataset": [str(file)], "metric": "accuracy"})
+    output, figures = ask(replace(run, server=Server(server.url, ("m",))), Report(tmp_path, speaks=False))
+    assert figures == {"questions": 4, "accuracy": 2 / 3}
+    assert [answer.get("expected") for answer in answers(output)][1:] == [" <1>\n", " <2>\n", None]
+
+
+def test_questions_without_a_chat_template_are_completed(tmp_path):
+    with ScriptedServer() as server:
+        server.answer = lambda handler: reply(handler, 200, {"choices": [{"text": f"{handler.asked['body']['prompt']} a time"}]})
+        given = {"questions": ["Once upon"], "use_chat_template": False, "max_tokens": 4}
+        run = Run(verb="ask", job="", options=AskOptions.checked(given).model_dump(mode="json"), server=Server(server.url, ("m",)))
+        output, _ = ask(run, Report(tmp_path, speaks=False))
+        assert answers(output)[0]["answer"] == "Once upon a time"
+        body = server.seen[-1]["body"]
+        assert (body["prompt"], body["max_tokens"], "messages" in body) == ("Once upon", 4, False)
 
 
 @pytest.mark.parametrize(("name", "content", "says"), [("no.png", None, "no file"), ("text.png", b"hello", "begins with")])

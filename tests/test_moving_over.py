@@ -8,9 +8,11 @@ import re
 import shlex
 from functools import reduce
 from operator import getitem
+from pathlib import Path
 
 import pytest
 from swift_train import strategy_checks
+from swift_train.testing import run_training, training_run
 
 from swift_core.api import resolved
 from swift_core.cli import command_for, invoke
@@ -95,6 +97,8 @@ LINES = [
     "deploy --model MODEL --infer_backend lmdeploy --lmdeploy_tp 1",
     "deploy --model MODEL --vllm_tensor_parallel_size 4 --vllm_gpu_memory_utilization 0.9 --agent_template hermes",
     "deploy --model MODEL --max_logprobs 64",
+    "infer --model MODEL --val_dataset ROWS --metric acc --use_chat_template false --top_k 20",
+    "export --model MODEL --dataset ROWS --quant_method gptq_v2 --quant_bits 4 --group_size 32 --output_dir out",
     "deploy --adapters ADAPTER --merge_lora true --infer_backend pt --use_hf true",
     # export and merge
     "export --adapters ADAPTER --merge_lora true",
@@ -288,6 +292,19 @@ def test_an_adapter_alone_finds_its_base(verb, project, capsys):
 def test_the_first_of_several_adapters_finds_the_base_and_keeps_its_name(project, capsys):
     assert invoke([*_words("serve --adapters one=ADAPTER", project), "--dry-run"]) == 0, capsys.readouterr().err
     assert list(json.loads(capsys.readouterr().out)["adapters"]) == ["one"]
+
+
+def test_rows_of_the_training_calibrate_a_quantizer(project, capsys, tmp_path):
+    """Of a model that a training here wrote, wherever it is; another one is refused."""
+    line = "export --model {model} --quant_method gptq --quant_bits 4 --group_size 32 --load_data_args true --output_dir out --dry-run"
+    assert invoke(_words(line.format(model="MODEL"), project)) == 2
+    assert "training_rows" in capsys.readouterr().err.replace("-", "_")
+    run = training_run(Path(project["MODEL"]), tmp_path / "rows.jsonl", tuner="full", max_steps=1)
+    run_training(run, tmp_path / "runs/first")
+    (tmp_path / "runs/first/run.json").write_text(json.dumps(run.to_json()))
+    assert invoke(shlex.split(line.format(model="runs/first/output"))) == 0, capsys.readouterr().err
+    resolved_run = json.loads(capsys.readouterr().out)
+    assert [each["asked"] for each in resolved_run["datasets"]] == [str(tmp_path / "rows.jsonl")]
 
 
 def test_a_plugin_of_theirs_is_loaded(project, capsys, tmp_path, monkeypatch):

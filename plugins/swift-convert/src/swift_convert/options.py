@@ -57,5 +57,8 @@ class QuantizeOptions(DeviceOptions, CalibratedOptions):
     """Options of swift quantize."""
 
     dataset: Several = option(list, f"Calibration set. {DATASETS}")
+    training_rows: bool = option(
+        False, "Use the rows of the training that made the checkpoint as the calibration set.", also=("load_data_args",)
+    )
     val_dataset: Several = option(list, "Validation rows to compare source and result on.", also=("validation",))
     verify: bool | VerifyOnRowsOptions = option(True, "Compare the result with its source, and fail if it differs too much.")

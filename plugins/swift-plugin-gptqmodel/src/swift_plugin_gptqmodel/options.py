@@ -24,6 +24,12 @@ class GptqOptions(NativeOptions):
         "Quantize columns by decreasing activation size (act-order); slower, and some kernels reject it.",
         also=("desc_act",),
     )
+    format: Literal["gptq", "gptq_v2"] = option(
+        "gptq",
+        "Layout of the files: gptq, which engines read; gptq_v2, whose zero points are stored as they are, for asymmetric quantization "
+        "in 2 and 3 bits.",
+        also=("checkpoint_format",),
+    )
     dampening: float = option(
         0.05,
         "Damping: fraction of the mean Hessian diagonal added to the diagonal; higher is safer.",

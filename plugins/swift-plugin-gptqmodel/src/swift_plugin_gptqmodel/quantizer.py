@@ -75,10 +75,10 @@ class Gptq(Native):
 
     def config(self, **shared: Any) -> Any:
         """Return the configuration of GPTQ."""
-        from gptqmodel.quantization.config import GPTQConfig
+        from gptqmodel.quantization.config import FORMAT, GPTQConfig
 
         options = self.options
-        return GPTQConfig(desc_act=options.act_order, damp_percent=options.dampening, **shared)
+        return GPTQConfig(desc_act=options.act_order, damp_percent=options.dampening, format=FORMAT(options.format), **shared)
 
 
 class Awq(Native):

@@ -97,6 +97,14 @@ class AskOptions(SamplingOptions, RowFileOptions, AnsweringOptions):
         'Variables of the chat template, as JSON: {"enable_thinking": false}; variables in a row take precedence.',
         also=("chat_template_kwargs",),
     )
+    use_chat_template: bool = option(
+        True, "Render questions with the chat template. Without, the text of the last user message is completed as it is."
+    )
+    metric: Literal["", "accuracy"] = option(
+        "",
+        "Compare answers with those that rows have (the last assistant message): accuracy, the fraction that is equal but for spaces at "
+        "the ends. Classifiers of rows with labels always give it.",
+    )
     extra: dict[str, Any] = option(dict, 'Additional request fields, as JSON: {"min_p": 0.1}.')
     images: list[str] = option(list, "Images for each question: paths or URLs.")
     concurrency: int = option(8, "Maximum concurrent requests.", ge=1, also=("max_batch_size",))

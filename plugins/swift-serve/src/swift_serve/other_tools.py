@@ -13,6 +13,7 @@ _TEMPLATE = "The chat template of the checkpoint is used; a template with change
 SERVING: Mapping[str, str] = {"infer_backend": "backend", "agent_template=hermes": "tool_call_parser=hermes"}
 SPELLINGS: Mapping[str, str] = {
     "infer_backend": "backend",
+    "metric=acc": "metric=accuracy",
     "enable_thinking=true": 'template_variables={"enable_thinking":true}',
     "enable_thinking=false": 'template_variables={"enable_thinking":false}',
 }
@@ -20,7 +21,7 @@ SPELLINGS: Mapping[str, str] = {
 IGNORED: Mapping[str, str] = {
     **other_tools.IGNORED,
     **dict.fromkeys(("merge_lora", "vllm_enable_lora", "enable_lora"), _ADAPTERS),
-    **dict.fromkeys(("num_beams=1", "use_chat_template=true", "do_sample=false"), _DEFAULT),
+    **dict.fromkeys(("num_beams=1", "do_sample=false"), _DEFAULT),
     **dict.fromkeys(("trust_remote_code=false", "push_to_hub=false", "sleep_level=0"), _DEFAULT),
     "stream": "answers in the terminal are shown as they arrive; clients of a server choose it for each request",
     "write_batch_size": "each answer is written when it is there",
@@ -35,9 +36,10 @@ IGNORED: Mapping[str, str] = {
 }
 
 UNSUPPORTED: Mapping[str, str] = {
+    "metric=rouge": "swift eval scores answers by rouge: see the metrics of its task files.",
     "template": _TEMPLATE,
     "agent_template": "Tool calls are rendered by the checkpoint's own chat template; --tool-call-parser of the engine reads them.",
-    "use_chat_template": "Texts without a chat template are completed by /v1/completions of swift serve.",
+    "use_chat_template": "Clients complete texts without a chat template by /v1/completions.",
     "response_prefix": _TEMPLATE,
     "num_beams": "Beam search is not available.",
     "result_path": "Clients keep the answers; swift ask writes them to a file.",

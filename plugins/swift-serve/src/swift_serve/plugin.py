@@ -23,7 +23,7 @@ SERVE = VerbSpec(
     job=Ref("swift_serve.serve:serve"),
     check=Ref("swift_serve.serve_checks:problems"),
     spellings=SERVING,
-    ignored={**IGNORED, "task_type": "it is read from the checkpoint"},
+    ignored={**IGNORED, "task_type": "it is read from the checkpoint", "use_chat_template=true": "it is the default"},
     unsupported={**UNSUPPORTED, **BY_CLIENTS},
     rewrite=Ref("swift_data.external_plugins:rewrite"),
     command=Ref("swift_serve.commands.serve:ServeCommand"),

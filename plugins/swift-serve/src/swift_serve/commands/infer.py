@@ -47,7 +47,7 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
 
 
 def _converse(client: Client, options: Mapping[str, Any]) -> None:
-    from swift_serve.ask import request_fields
+    from swift_serve.ask import completed, request_fields
     from swift_serve.messages import api_message, image_part
 
     name = client.model
@@ -75,6 +75,8 @@ def _converse(client: Client, options: Mapping[str, Any]) -> None:
             history.clear()
         elif text.startswith("/image"):
             images += _images(text.removeprefix("/image").strip())
+        elif text and not options["use_chat_template"]:
+            click.echo(completed(client, [{"role": "user", "content": text}], options) + "\n")
         elif text:
             history.append({"role": "user", "content": [*images, {"type": "text", "text": text}] if images else text})
             prompt = [api_message(message) for message in [*([{"role": "system", "content": system}] if system else []), *history]]
