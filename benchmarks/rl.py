@@ -35,7 +35,7 @@ import numpy as np
 from sft_step import LORA, TEMPLATE, Clock, recorder, trl_callback
 
 PAIRS, ANSWERS = 4, 8
-TOKENS = {"dpo": (64, 64), "grpo": (128, 32)}  # of a prompt and of an answer, about
+TOKENS = {"dpo": (64, 64), "grpo": (128, 32)}  # of a prompt and of an answer, about; times --scale
 RATE = 1e-4
 
 
@@ -193,7 +193,6 @@ def trl_grpo(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
                 generation_batch_size=ANSWERS,
                 beta=0.0,
                 loss_type="grpo",
-                importance_sampling_correction="none",
                 temperature=1.0,
                 **given,
             ),
@@ -302,10 +301,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--scale", type=int, default=1, help="factor of the numbers of tokens")
     parser.add_argument("--sides", nargs="+", default=["ours", "trl-padded", "trl-rows"])
     parser.add_argument("--side")
     parser.add_argument("--rows", type=Path)
     args = parser.parse_args()
+    TOKENS.update({task: (prompt * args.scale, answer * args.scale) for task, (prompt, answer) in TOKENS.items()})
     if args.side:
         one_side(args)
         return
@@ -330,6 +331,7 @@ def main() -> None:
 def measured(args: argparse.Namespace, task: str, side: str, rows: Path) -> dict[str, Any]:
     """Run a side in its own process, and return its figures."""
     options = ["--tasks", task, "--side", side, "--rows", str(rows), "--steps", str(args.steps), "--threads", str(args.threads)]
+    options += ["--scale", str(args.scale)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
     command: Sequence[str] = [sys.executable, __file__, str(args.model), *options]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
@@ -345,7 +347,9 @@ def show(task: str, args: argparse.Namespace, tokens: int, results: dict[str, li
     peak = {side: statistics.median(one["peak_gb"] for one in found) for side, found in results.items()}
     losses = {side: found[0]["losses"] for side, found in results.items()}
     spread = max(abs(a - b) for side in losses for a, b in zip(losses[side], losses["ours"], strict=True))
-    print(f"\n{task}: {args.layers} layers, {tokens} tokens, {args.rounds} rounds, {args.threads} thread(s); losses within {spread:.5f}")
+    print(
+        f"\n{task}: {args.layers} layers, {' + '.join(map(str, TOKENS[task]))} tokens a row, {tokens} in all, {args.rounds} rounds, {args.threads} thread(s); losses within {spread:.5f}"
+    )
     print(f"{'side':12} {'tokens/CPU s':>13} {'ours is':>9} {'peak GB':>8} {'ours is':>9}")
     for side in results:
         ratios = f"{speed[side]:13.1f} {speed['ours'] / speed[side]:8.2f}× {peak[side]:8.2f} {peak['ours'] / peak[side]:8.2f}×"

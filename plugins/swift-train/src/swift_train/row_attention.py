@@ -2,7 +2,8 @@
 
 transformers' `sdpa` gets a mask of (tokens, tokens) for several rows, and computes the scores between rows only to discard them. Here, on
 CUDA in bfloat16 and float16, a variable-length kernel (`torch.nn.attention.varlen`, FlashAttention 2) takes the boundaries of the rows;
-elsewhere, and for the dtypes, head sizes and dropout that it does not compute, `scaled_dot_product_attention` runs row by row.
+in float32 on a CPU, blocks of queries are computed (`swift_train.blocked_attention`); elsewhere, and for the dtypes, head sizes and dropout
+that these do not compute, `scaled_dot_product_attention` runs row by row.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
+from swift_train import blocked_attention
 from swift_train.causal_attention import attend_by_row, attend_by_segment, unsupported_argument
+from swift_train.onednn_matmul import use_onednn_matmul
+from swift_train.shared_prefixes import SharedPrefixes
 
 if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedModel
-
-    from swift_train.shared_prefixes import SharedPrefixes
 
 IMPLEMENTATION = "swift_rows"
 _MAX_HEAD_SIZE = 256  # of FlashAttention 2
@@ -87,10 +89,13 @@ def attend(
         window = (sliding_window - 1 if sliding_window else -1, 0)
         output = _by_kernel((query, key, value), cu_seq_lens_q, max_length_q, shared_prefixes, scale=scaling, window_size=window)
         return output[None], None
+    lengths: Sequence[int] = [query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.diff().tolist()
+    rows = SharedPrefixes.whole(lengths) if shared_prefixes is None else shared_prefixes
+    if not dropout and blocked_attention.applies(query, key, value, rows.longest) and use_onednn_matmul():
+        return blocked_attention.blocked_attention(query, key, value, rows, window=sliding_window, scale=scaling), None
     if shared_prefixes is not None:
-        output = attend_by_segment(query, key, value, shared_prefixes, window=sliding_window, scale=scaling, dropout=dropout)
+        output = attend_by_segment(query, key, value, rows, window=sliding_window, scale=scaling, dropout=dropout)
     else:
-        lengths: Sequence[int] = [query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.diff().tolist()
         output = attend_by_row(query, key, value, lengths, window=sliding_window, scale=scaling, dropout=dropout)
     return output.transpose(1, 2).contiguous(), None
 

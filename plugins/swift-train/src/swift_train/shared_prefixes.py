@@ -39,6 +39,16 @@ class SharedPrefixes(NamedTuple):
     lengths: tuple[int, ...]
     before: tuple[tuple[int, ...], ...]
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return max(length + sum(self.lengths[each] for each in before) for length, before in zip(self.lengths, self.before, strict=True))
+
+    @classmethod
+    def whole(cls, lengths: Sequence[int]) -> SharedPrefixes:
+        """Return those of rows that share nothing."""
+        return cls(tuple(lengths), ((),) * len(lengths))
+
     def key_slices(self) -> Iterator[tuple[slice, list[slice]]]:
         """Yield the places of each segment's tokens in the micro-batch, and of all tokens that they attend to."""
         places = [slice(end - length, end) for length, end in zip(self.lengths, accumulate(self.lengths), strict=True)]
