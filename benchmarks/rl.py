@@ -347,9 +347,8 @@ def show(task: str, args: argparse.Namespace, tokens: int, results: dict[str, li
     peak = {side: statistics.median(one["peak_gb"] for one in found) for side, found in results.items()}
     losses = {side: found[0]["losses"] for side, found in results.items()}
     spread = max(abs(a - b) for side in losses for a, b in zip(losses[side], losses["ours"], strict=True))
-    print(
-        f"\n{task}: {args.layers} layers, {' + '.join(map(str, TOKENS[task]))} tokens a row, {tokens} in all, {args.rounds} rounds, {args.threads} thread(s); losses within {spread:.5f}"
-    )
+    rows = f"{args.layers} layers, rows of {' + '.join(map(str, TOKENS[task]))} tokens, {tokens} counted tokens, {args.rounds} rounds"
+    print(f"\n{task}: {rows}, {args.threads} thread(s); losses within {spread:.5f}")
     print(f"{'side':12} {'tokens/CPU s':>13} {'ours is':>9} {'peak GB':>8} {'ours is':>9}")
     for side in results:
         ratios = f"{speed[side]:13.1f} {speed['ours'] / speed[side]:8.2f}× {peak[side]:8.2f} {peak['ours'] / peak[side]:8.2f}×"

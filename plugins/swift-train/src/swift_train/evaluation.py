@@ -38,7 +38,7 @@ def evaluate(
             return {}
         report.progress("evaluate", min(done, len(held)), len(held))
         prepared = task.prepare(Step(strategy, task, held, rows, train=False, batches=batches), micros)
-        total += strategy.accumulate(prepared, task, 1 / count, train=False)
+        total += strategy.accumulate(prepared, task.fused(strategy), 1 / count, train=False)
         done += sum(len(micro.rows) for micro in micros) * strategy.data_size
     report.progress("evaluate", len(held), len(held))
     return {"loss": total, **task.take_metrics(strategy), **measured}

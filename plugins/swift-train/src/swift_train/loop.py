@@ -173,7 +173,7 @@ class Loop:
         step = Step(self.strategy, self.task, samples, rows, train=True, batches=self.batches)
         micros = self.task.prepare(step, self.batches.training(samples, rows))
         self.batches.fetch_after(self.sampler, state.step)
-        loss = self.strategy.accumulate(micros, self.task, 1 / count)
+        loss = self.strategy.accumulate(micros, self.task.fused(self.strategy), 1 / count)
         metrics = {**metrics_of(self.sampler), **self.task.take_metrics(self.strategy)}
         if not isfinite(loss) and self.options.on_nan == "stop":
             raise self._not_finite(loss, samples, rows)

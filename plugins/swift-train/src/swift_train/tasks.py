@@ -13,10 +13,11 @@ from swift_core.contract import UsageError
 from swift_train.anchored_loss import ASFT, anchor_divergence
 from swift_train.embedding_noise import embedding_noise
 from swift_train.encoders import ChatEncoder, TextEncoder
+from swift_train.head_loss import HeadLoss
 from swift_train.losses import summed_cross_entropy
 from swift_train.router_loss import router_loss, weight_of, with_router_loss
 from swift_train.scored_logits import scored_logits
-from swift_train.token_losses import summed_loss
+from swift_train.token_losses import is_cross_entropy, summed_loss
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 
 if TYPE_CHECKING:
@@ -169,6 +170,15 @@ class LossTask(Protocol):
 
 
 @runtime_checkable
+class FusedLossTask(LossTask, Protocol):
+    """A task that can compute forward pass and loss as one, without the logits of all supervised tokens in memory."""
+
+    def forward_loss(self, model: Module, micro: Micro) -> Tensor | Loss:
+        """Return what `loss` returns for the output of `forward`."""
+        ...
+
+
+@runtime_checkable
 class WarningTask(LossTask, Protocol):
     """A task that knows when its training rows can't teach what it is for."""
 
@@ -233,6 +243,7 @@ class TokenTask(NextToken):
         self.anchor: Module | None = None  # a frozen copy of the base
         self._anchored: Tensor | None = None  # its logits in the last forward pass
         self._balance: tuple[Tensor, float] | None = None  # loss of the routers in the last forward pass, and its weight
+        self._in_head = None if options.compile or options.router_loss or not is_cross_entropy(options) else HeadLoss()
         if options.router_loss or options.neftune_noise_alpha:
             self.whole_rows = f"{'router_loss' if options.router_loss else 'neftune_noise_alpha'} depends on every token of a row"
 
@@ -248,6 +259,13 @@ class TokenTask(NextToken):
             logits, output = scored_logits(model, micro, output_router_logits=True)
             self._balance = router_loss(output), weight_of(self.options.router_loss, model)
             return logits
+
+    def forward_loss(self, model: Module, micro: Micro) -> Tensor | Loss:
+        """Return the weighted sum of the losses of the supervised tokens; the head computes it by chunks if the model allows that."""
+        if self._in_head is None or not self._in_head.applies_to(model, micro):
+            return self.loss(self.forward(model, micro), micro)
+        with embedding_noise(model, micro, self.options.neftune_noise_alpha):
+            return self._in_head(model, micro)
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the losses of the supervised tokens."""
@@ -274,10 +292,6 @@ class PretrainTask(TokenTask):
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: RowMedia | None = None) -> Encoder:
         """Return the encoder of text rows, with the tokenizer's start and end-of-text tokens."""
         if tokenizer.eos_token_id is None:
-            raise UsageError(
-                "the tokenizer has no end-of-text token",
-                code="TRAIN-072",
-                where="model",
-                hint="Set eos_token in its tokenizer_config.json.",
-            )
+            hint = "Set eos_token in its tokenizer_config.json."
+            raise UsageError("the tokenizer has no end-of-text token", code="TRAIN-072", where="model", hint=hint)
         return TextEncoder(tokenizer)

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _TOP = 20  # tokens whose entropy eaft measures
 
 
+def is_cross_entropy(options: LossOptions) -> bool:
+    """Return whether the loss is the cross entropy alone."""
+    return options.loss_type == "cross-entropy" and not options.label_smoothing and not options.z_loss
+
+
 def summed_loss(logits: Tensor, labels: Tensor, weights: Tensor, options: LossOptions) -> Tensor:
     """Return the weighted sum of the losses of the tokens, float32.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from swift_core.contract import SwiftError
 from swift_train.ranks import rank_and_size
 from swift_train.scoring import gather
-from swift_train.tasks import Loss
+from swift_train.tasks import FusedLossTask, Loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from swift_core.runs import Report
     from swift_train.batches import Micro
     from swift_train.strategy import Strategy
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss, LossTask
 
 FOLDER = "ranks"  # in the run folder
 _SUSPENDED = 5.0  # seconds that the watchdog thread itself was late: the machine slept or was overloaded
@@ -161,9 +161,20 @@ class WatchedTask:
         self._watchdog.mark("a backward pass")
         return output
 
+    def fused(self, strategy: Strategy) -> ForwardLoss:
+        """Return forward pass and loss as one, if the task has them so and no stage of a pipeline computes one of them alone."""
+        return _FusedLoss(self, self._task) if isinstance(self._task, FusedLossTask) and not strategy.fixed_shapes else self
+
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
         """Return the sum of the task's losses."""
-        found = self._task.loss(output, micro)
+        return self.added(self._task.loss(output, micro))
+
+    def mark(self, doing: str) -> None:
+        """Mark what is being done."""
+        self._watchdog.mark(doing)
+
+    def added(self, found: Tensor | Loss) -> Tensor:
+        """Add up the metrics of a loss, and return its sum."""
         if not isinstance(found, Loss):
             return found
         for name, (total, count) in found.metrics.items():
@@ -184,3 +195,19 @@ class WatchedTask:
                 means[name] = total / count
         self._metrics.clear()
         return means
+
+
+class _FusedLoss:
+    """The forward pass and the loss of a watched task as one."""
+
+    def __init__(self, watched: WatchedTask, task: FusedLossTask) -> None:
+        self._watched, self._task = watched, task
+
+    def forward(self, model: Module, micro: Micro) -> Tensor:
+        self._watched.mark("a forward pass")
+        total = self._watched.added(self._task.forward_loss(model, micro))
+        self._watched.mark("a backward pass")
+        return total
+
+    def loss(self, output: Tensor, micro: Micro) -> Tensor:
+        return output
