@@ -9,7 +9,9 @@ order, the assistant's turns supervised with the newline after them. TRL runs wi
 checkpointing, and either rows padded to the longest of the step (`trl-padded`) or one row at a time with four accumulated
 (`trl-rows`), which computes no padding. The first step is warm-up and not counted. Needs trl and datasets.
 
-Figures: real tokens (padding is none) per CPU-second, from the process's CPU time around the steps; peak resident memory.
+Figures: real tokens (padding is none) per CPU-second, from the process's CPU time around the steps; peak resident memory. One more run of
+ours records the shapes of its matrix products in the counted steps, and times each product alone: what these take together is the least
+that the steps could take on this machine, and its share of what they took is how near to the limit they are.
 """
 
 from __future__ import annotations
@@ -23,14 +25,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
 
 if TYPE_CHECKING:
     from swift_train.testing import Recorder
     from transformers import TrainerCallback
 
+LIMIT = "limit"  # the run that records matrix products
 ROWS_A_STEP = 4
 LORA = {"rank": 8, "alpha": 32, "dropout": 0.0}
 MOST_TOKENS = 512
@@ -120,6 +126,48 @@ def ours(model: Path, rows: Path, steps: int) -> Clock:
     return clock
 
 
+class Products(TorchDispatchMode):
+    """Counts the matrix products of each shape: (rows, inner size, columns)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: Counter[tuple[int, int, int]] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._overloadpacket._qualified_op_name in ("aten::mm", "aten::addmm", "aten::addmm_"):
+            a, b = args[-2:]
+            self.shapes[a.shape[0], a.shape[1], b.shape[1]] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def least_seconds(model: Path, rows: Path, steps: int) -> float:
+    """Return the CPU-seconds of the matrix products of our counted steps, each timed alone."""
+    import torch
+    from swift_train import loop
+
+    products, step = Products(), loop.Loop._step
+
+    def counted(self: Any) -> Any:
+        if self.state.step == 0:
+            return step(self)
+        with products:
+            return step(self)
+
+    loop.Loop._step = counted  # type: ignore[method-assign]
+    ours(model, rows, steps)
+    total = 0.0
+    for (count, inner, columns), times in products.shapes.items():
+        a, b = torch.randn(count, inner), torch.randn(columns, inner).t()
+        repeats, best = max(1, int(2e8 / (2 * count * inner * columns))), float("inf")
+        for _ in range(4):
+            began = time.process_time()
+            for _ in range(repeats):
+                torch.mm(a, b)
+            best = min(best, (time.process_time() - began) / repeats)
+        total += times * best
+    return total
+
+
 def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
     import torch
     from datasets import load_dataset
@@ -179,6 +227,9 @@ def one_side(args: argparse.Namespace) -> None:
     import torch
 
     torch.set_num_threads(args.threads[0])
+    if args.side == LIMIT:
+        print(json.dumps({"seconds": least_seconds(args.model, args.rows, args.steps)}))
+        return
     clock = SIDES[args.side](args.model, args.rows, args.steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(json.dumps({"cpu": clock.cpu, "wall": clock.wall, "losses": clock.losses, "peak_gb": peak}))
@@ -220,7 +271,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--side", choices=SIDES)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--side", choices=[*SIDES, LIMIT])
     args = parser.parse_args()
     if args.side:
         one_side(args)
@@ -229,28 +281,24 @@ def main() -> None:
         args.model, args.rows = usual(args.steps)
     tokens = tokens_of(args.model, args.rows, args.steps)
     for threads in args.threads:
-        results: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        results: dict[str, list[dict[str, Any]]] = {side: [] for side in args.sides}
         for _ in range(args.rounds):
             for side, found in results.items():
-                command = [
-                    sys.executable,
-                    __file__,
-                    str(args.model),
-                    str(args.rows),
-                    "--steps",
-                    str(args.steps),
-                    "--threads",
-                    str(threads),
-                    "--side",
-                    side,
-                ]
-                environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment).stdout
-                found.append(json.loads(output.splitlines()[-1]))
-        show(threads, tokens, results)
+                found.append(measured(args, threads, side))
+        show(threads, tokens, results, measured(args, threads, LIMIT)["seconds"])
 
 
-def show(threads: int, tokens: int, results: dict[str, list[dict[str, Any]]]) -> None:
+def measured(args: argparse.Namespace, threads: int, side: str) -> dict[str, Any]:
+    """Run a side in its own process, and return its figures."""
+    options = ["--steps", str(args.steps), "--threads", str(threads), "--side", side]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, __file__, str(args.model), str(args.rows), *options]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment).stdout
+    figures: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return figures
+
+
+def show(threads: int, tokens: int, results: dict[str, list[dict[str, Any]]], least: float) -> None:
     """A table for one number of threads: medians over the rounds, and ratios to ours."""
     speed = {side: statistics.median(tokens / sum(one["cpu"][1:]) for one in found) for side, found in results.items()}
     wall = {side: statistics.median(tokens / sum(one["wall"][1:]) for one in found) for side, found in results.items()}
@@ -262,6 +310,8 @@ def show(threads: int, tokens: int, results: dict[str, list[dict[str, Any]]]) ->
     for side in results:
         cpu_ratio, wall_ratio, memory = speed["ours"] / speed[side], wall["ours"] / wall[side], peak["ours"] / peak[side]
         print(f"{side:12} {speed[side]:13.1f} {cpu_ratio:8.2f}× {wall[side]:9.1f} {wall_ratio:8.2f}× {peak[side]:8.2f} {memory:8.2f}×")
+    share = 100 * speed["ours"] * least / tokens
+    print(f"the matrix products of ours alone: {tokens / least:.1f} tokens/CPU s; ours is at {share:.0f} % of it")
     assert spread < 0.005, f"the sides do not learn the same: {losses}"
 
 

@@ -16,7 +16,7 @@ from swift_train import trainer
 from swift_train.checkpoints import Ranking, complete_checkpoints, integrity_error, read_record
 from swift_train.job import train
 from swift_train.resume import candidates, newest_checkpoint, resume_of
-from swift_train.tasks import NextToken
+from swift_train.tasks import SftTask
 from swift_train.testing import Ranks, Recorder, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -196,18 +196,18 @@ def test_a_process_that_hangs_is_named_with_where_it_is(tiny_model, rows, tmp_pa
     settings = {"tuner": "full", "batch_size": 1, "gradient_accumulation_steps": 2, "parallel_options": {"timeout": 6.0}}
     run = training_run(tiny_model, rows, max_steps=50, **settings)
     import_parts(run)
-    forward = NextToken.forward
+    forward_loss = SftTask.forward_loss
 
     def hang_in_the_third_step(task, model, micro):
         hang_in_the_third_step.passes += 1
         if hang_in_the_third_step.passes == 6 and torch.distributed.get_rank() == 1:
             time.sleep(3600)
-        return forward(task, model, micro)
+        return forward_loss(task, model, micro)
 
     hang_in_the_third_step.passes = 0
 
     def work():
-        NextToken.forward = hang_in_the_third_step
+        SftTask.forward_loss = hang_in_the_third_step
         run_training(run, tmp_path / "run")
 
     group = Ranks(2, work)

@@ -13,6 +13,7 @@ from swift_rollouts.assembly import make_feed
 from swift_rollouts.generation import Generation, generation_file
 from swift_rollouts.initial import InitialWeights
 from swift_rollouts.reward_metrics import metrics_of
+from swift_train.losses import entropies, log_probabilities
 from swift_train.scoring import with_column
 from swift_train.tasks import Loss, NextToken
 
@@ -87,21 +88,18 @@ class Grpo(AnswersTask):
             with torch.no_grad():
                 teacher = self._log_probabilities(NextToken.forward(self, self._teacher, micro.separate()), micro)
             micro = replace(micro, columns={**micro.columns, "teacher": teacher})
-        logits = output.float() / self.options.temperature
-        every = torch.log_softmax(logits, -1)
-        now = every.gather(1, micro.labels[:, None]).squeeze(1)
-        found = terms(now, micro, self.options)
+        logits = self._scaled(output)
+        found = terms(log_probabilities(logits, micro.labels), micro, self.options)
         weights = micro.sample_weights[micro.sample][micro.sequence] * found.kept
         losses = found.losses * weights * (micro.columns["scale"][micro.sequence] if "scale" in micro.columns else 1.0)
         if self.options.loss_type in ("grpo", "gspo", "sapo"):
             losses = losses / micro.sums(found.kept).clamp(min=1)[micro.sequence]
-        entropy = -(every.detach().exp() * every.detach()).sum(-1)
         values = {
             "ratio": found.ratio,
             "clip_ratio/low": found.low.float(),
             "clip_ratio/high": found.high.float(),
             "kl_engine": found.mismatch,
-            "entropy": entropy,
+            "entropy": entropies(logits),
             **({"kl": found.divergence.detach()} if found.divergence is not None else {}),
             **({"teacher_kl": found.to_teacher} if found.to_teacher is not None else {}),
         }
@@ -115,5 +113,8 @@ class Grpo(AnswersTask):
         return [values[:, None] for values in step.score(micros, self._log_probabilities)]
 
     def _log_probabilities(self, output: Tensor, micro: Micro) -> Tensor:
-        logits = output.float() / self.options.temperature
-        return torch.log_softmax(logits, -1).gather(1, micro.labels[:, None]).squeeze(1)
+        return log_probabilities(self._scaled(output), micro.labels)
+
+    def _scaled(self, output: Tensor) -> Tensor:
+        """Return the logits of the distribution that the answers are sampled from."""
+        return output if self.options.temperature == 1 else output.float() / self.options.temperature

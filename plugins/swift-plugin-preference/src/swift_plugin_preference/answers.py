@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_data.rows import ChatRow, LabelRow, PreferenceRow
 from swift_data.rows.conversations import with_default_system
+from swift_train import losses
 from swift_train.tasks import Measure
 from swift_train.template_encoder import TemplateEncoder
 from swift_train.tokenise import SupervisedText, Tokeniser
@@ -54,7 +55,7 @@ class AnswerEncoder(TemplateEncoder):
 
 def token_log_probabilities(output: Tensor, micro: Micro) -> Tensor:
     """Return the log-probability of each supervised token, (supervised,) float32."""
-    return torch.log_softmax(output, -1, dtype=torch.float32).gather(1, micro.labels[:, None]).squeeze(1)
+    return losses.log_probabilities(output, micro.labels)
 
 
 def log_probabilities(output: Tensor, micro: Micro) -> Tensor:

@@ -15,23 +15,22 @@ from torch import Tensor
 _BLOCK = 1 << 25  # elements of a float32 block: 128 MiB
 
 
-class _SummedCrossEntropy(torch.autograd.Function):
+class _LogProbabilities(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        total = logits.new_zeros((), dtype=torch.float32)
-        log_sums = logits.new_empty((len(labels), 1), dtype=torch.float32)
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        found = logits.new_empty((len(labels), 1), dtype=torch.float32)
+        log_sums = torch.empty_like(found)
         for part in blocks(logits):
             target = labels[part, None]
-            log_p = torch.log_softmax(logits[part], -1, dtype=torch.float32).gather(1, target)
-            log_sums[part] = logits[part].gather(1, target).float() - log_p
-            total -= (log_p.squeeze(1) * weights[part]).sum()
-        ctx.save_for_backward(logits, log_sums, labels, weights)
-        return total
+            found[part] = torch.log_softmax(logits[part], -1, dtype=torch.float32).gather(1, target)
+            log_sums[part] = logits[part].gather(1, target).float() - found[part]
+        ctx.save_for_backward(logits, log_sums, labels)
+        return found.squeeze(1)
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
-        logits, log_sums, labels, weights = ctx.saved_tensors
-        scale = (weights * outputs[0])[:, None]
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
+        logits, log_sums, labels = ctx.saved_tensors
+        scale = -outputs[0][:, None]
         gradient = torch.empty_like(logits)
         for part in blocks(logits):
             block = gradient[part] if gradient.dtype == torch.float32 else logits[part].float()
@@ -39,13 +38,34 @@ class _SummedCrossEntropy(torch.autograd.Function):
             block.exp_().mul_(scale[part]).scatter_add_(1, labels[part, None], -scale[part])
             if gradient.dtype != torch.float32:
                 gradient[part] = block
-        return gradient, None, None
+        return gradient, None
 
 
 def blocks(logits: Tensor) -> list[slice]:
     """Return the blocks of rows whose float32 values fit into 128 MiB."""
     rows = max(1, _BLOCK // logits.shape[-1])
     return [slice(start, start + rows) for start in range(0, len(logits), rows)]
+
+
+def log_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute log softmax(logits)[label] of each row in float32, (rows,).
+
+    Args:
+        logits: (rows, vocabulary), any floating dtype.
+        labels: (rows,) int64.
+    """
+    result: Tensor = _LogProbabilities.apply(logits, labels)  # type: ignore[no-untyped-call]
+    return result
+
+
+@torch.no_grad()
+def entropies(logits: Tensor) -> Tensor:
+    """Return the entropy of each row's distribution, (rows,) float32, without a gradient; `logits` as of `log_probabilities`."""
+    found = logits.new_empty(len(logits), dtype=torch.float32)
+    for part in blocks(logits):
+        every = torch.log_softmax(logits[part], -1, dtype=torch.float32)
+        found[part] = -(every.exp() * every).sum(-1)
+    return found
 
 
 def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -59,5 +79,4 @@ def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Ten
     Returns:
         A float32 scalar.
     """
-    result: Tensor = _SummedCrossEntropy.apply(logits, labels, weights)  # type: ignore[no-untyped-call]
-    return result
+    return -(log_probabilities(logits, labels) * weights).sum()
