@@ -125,18 +125,21 @@ def main() -> None:
         assert server.stdout
         url = server.stdout.readline().strip()
         figures: dict[str, list[float]] = {side: [] for side in SIDES}
+        shares: dict[str, list[float]] = {side: [] for side in SIDES}
         for number in range(-1, args.rounds):  # the first is warm-up
             for side, sample in SIDES.items():
                 before = cpu_seconds(server.pid), time.process_time()
                 tokens = sample(url, prompts, 1000 * (number + 2))
-                spent = cpu_seconds(server.pid) - before[0] + time.process_time() - before[1]
+                of_server, own = cpu_seconds(server.pid) - before[0], time.process_time() - before[1]
                 if number >= 0:
-                    figures[side].append(tokens / spent)
+                    figures[side].append(tokens / (of_server + own))
+                    shares[side].append(own / (of_server + own))
         server.stdin.close()
     medians = {side: statistics.median(found) for side, found in figures.items()}
     scratch.cleanup()
     for side, found in figures.items():
-        print(f"{side:10} {medians[side]:8.1f} tokens/CPU s, {medians[side] / medians['server']:.3f} of the server alone; {found}")
+        print(f"{side:10} {medians[side]:8.1f} tokens/CPU s, {medians[side] / medians['server']:.3f} of the server alone")
+        print(f"{'':10} rounds {[round(each, 1) for each in found]}, share of the asking process {statistics.median(shares[side]):.3f}")
 
 
 if __name__ == "__main__":
