@@ -44,7 +44,7 @@ def left_alone(project) -> None:
         (["--tuner.rnak", "8"], ["there is no option --tuner.rnak", "Did you mean --tuner.rank"]),
         (["--learning-raet", "1"], ["there is no option --learning-raet", "Did you mean --learning-rate"]),
         (["--lora_rnak", "8"], ["there is no option --lora-rnak", "Did you mean --lora-rank"]),
-        (["--tuner", "full", "--lora_rank", "8"], ["there is no option --lora-rank", "--tuner.rank, with --tuner adalora, dora, lora"]),
+        (["--tuner", "full", "--lora_rank", "8"], ["there is no option --lora-rank", "--tuner.rank, with --tuner adalora, dora,"]),
         (["--tensor_parallel_size", "2"], ["--parallel.tensor, with --parallel "]),
         (["--learning-rate", "-1"], ["--learning-rate: must be greater than"]),
         (["--max-steps", "many"], ["--max-steps: must be a valid integer"]),

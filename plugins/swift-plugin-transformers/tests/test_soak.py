@@ -20,7 +20,8 @@ import pytest
 from swift_http import Limits, create_app
 from swift_http.disconnects import POINTS, DisconnectingClient
 from swift_http.server import Server, bind, url_of
-from swift_plugin_transformers.batching import Batcher, _Sequence
+from swift_plugin_transformers.active_sequence import ActiveSequence
+from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.generation import Request
 from swift_plugin_transformers.serve_options import ServeOptions
@@ -121,7 +122,7 @@ def settled(engine: EmbeddedEngine, server: Server) -> tuple[int, int, int, int]
     ):
         time.sleep(0.1)
     gc.collect()
-    left = sum(type(thing) in (Request, _Sequence) for thing in gc.get_objects())
+    left = sum(type(thing) in (Request, ActiveSequence) for thing in gc.get_objects())
     return len(asyncio.all_tasks(loop)), engine.worker.prefix_cache.in_use, left, len(server.server_state.connections)
 
 

@@ -24,6 +24,7 @@ def swift_tasks() -> list[TaskSpec]:
         _task(
             "online_dpo:OnlineDpo",
             name="online-dpo",
+            also=("online_dpo",),
             summary="Train on preferences between sampled answers scored by reward functions, relative to a reference policy (online DPO)",
             rows=("prompt", "chat"),
             options=Ref("swift_plugin_preference.online_options:OnlineDpoOptions"),

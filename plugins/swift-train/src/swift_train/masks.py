@@ -51,6 +51,8 @@ class ChatEncoder:
             UsageError: the template raises an error, omits a part of the conversation, or the supervised text can't be determined; a media
                 file is damaged.
         """
+        if self.media.processor is None:
+            self.media.files(row.messages)  # refuse media by name, before a template of text fails on them
         return self.with_media(row, self._texts(row))
 
     def with_media(self, row: ChatRow, texts: list[SupervisedText]) -> list[SupervisedText]:
