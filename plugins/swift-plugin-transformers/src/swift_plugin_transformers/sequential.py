@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from swift_http import Piece, Token
 from swift_http.worker import finish_request
+from swift_train.media.micro import in_dtype
 from torch import Tensor
 from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
@@ -102,8 +103,10 @@ class SequentialWorker(ServingWorker[Request]):
         writer.finish()
 
     def _inputs(self, request: Request) -> dict[str, Tensor]:
-        kind = self._served.unwrapped.dtype if self._served.speech else None  # its encoder does not convert them
-        return {name: value.to(self._served.device, kind if value.is_floating_point() else None) for name, value in request.inputs.items()}
+        served = self._served
+        kind = served.unwrapped.dtype
+        inputs = {name: in_dtype(value, kind, always=served.speech) for name, value in request.inputs.items()}
+        return {name: value.to(served.device) for name, value in inputs.items()}
 
     @torch.inference_mode()
     def _score(self, request: Request) -> None:

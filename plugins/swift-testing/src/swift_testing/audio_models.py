@@ -55,6 +55,39 @@ def _omni(fields: dict[str, Any], tokenizer: Any) -> None:
     fields["text_config"] = text
 
 
+def _omni3(fields: dict[str, Any], tokenizer: Any) -> None:
+    from transformers.models.qwen3_omni_moe import configuration_qwen3_omni_moe as omni
+
+    token_ids(fields, tokenizer, **{f"{kind}_token_id": f"<|{kind}_pad|>" for kind in ("image", "video", "audio")})
+    token_ids(fields, tokenizer, audio_start_token_id="<|audio_start|>", audio_end_token_id="<|audio_end|>")
+    token_ids(fields, tokenizer, vision_start_token_id="<|vision_start|>", vision_end_token_id="<|vision_end|>")
+    text = {**small(omni.Qwen3OmniMoeTextConfig), "rope_parameters": dict(SECTIONS)}
+    width = text["hidden_size"]
+    sizes = {
+        "output_dim": width,
+        "num_mel_bins": _MELS,
+        "max_source_positions": 200,
+        "n_window": 20,
+        "n_window_infer": 40,
+        "encoder_layers": 2,
+    }
+    fields["audio_config"] = {**small(omni.Qwen3OmniMoeAudioEncoderConfig), **sizes, "downsample_hidden_size": 32}
+    vision = {**small(omni.Qwen3OmniMoeVisionEncoderConfig), "out_hidden_size": width, "deepstack_visual_indexes": [0, 1]}
+    fields |= {"vision_config": vision, "text_config": text}
+
+
+def _omni3_processor(tokenizer: Any, fields: Any) -> Any:
+    from transformers import Qwen2VLVideoProcessor, Qwen3OmniMoeProcessor
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    size = {"shortest_edge": 28 * 28, "longest_edge": 96 * 96}
+    images = Qwen2VLImageProcessorPil(size=size, patch_size=16)
+    videos = Qwen2VLVideoProcessor(size=size, patch_size=16)
+    return Qwen3OmniMoeProcessor(  # type: ignore[no-untyped-call]
+        image_processor=images, video_processor=videos, feature_extractor=_extractor(4), tokenizer=tokenizer
+    )
+
+
 def _omni_processor(tokenizer: Any, fields: Any) -> Any:
     from transformers import Qwen2_5OmniProcessor, Qwen2VLVideoProcessor
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -69,6 +102,10 @@ _OMNI = {
     **{f"{kind}_token": f"<|{kind.upper()}|>" for kind in ("image", "video", "audio")},
     **{f"{kind}_{end}_token": f"<|{kind}_{end}|>" for kind in ("vision", "audio") for end in ("bos", "eos")},
 }
+_OMNI3 = {
+    **{f"{kind}_token": f"<|{kind}_pad|>" for kind in ("image", "video", "audio")},
+    **{f"{kind}_{end}_token": f"<|{kind}_{word}|>" for kind in ("vision", "audio") for end, word in (("bos", "start"), ("eos", "end"))},
+}
 AUDIO: Mapping[str, Kind] = {
     "qwen2_audio": Kind("", _QWEN2, _qwen2_audio, _qwen2_audio_processor, audio="<|audio_bos|><|AUDIO|><|audio_eos|>"),
     "qwen2_5_omni_thinker": Kind(
@@ -79,5 +116,14 @@ AUDIO: Mapping[str, Kind] = {
         ("torchvision",),
         video="<|vision_bos|><|VIDEO|><|vision_eos|>",
         audio="<|audio_bos|><|AUDIO|><|audio_eos|>",
+    ),
+    "qwen3_omni_moe_thinker": Kind(
+        "<|vision_start|><|image_pad|><|vision_end|>",
+        _OMNI3,
+        _omni3,
+        _omni3_processor,
+        ("torchvision",),
+        video="<|vision_start|><|video_pad|><|vision_end|>",
+        audio="<|audio_start|><|audio_pad|><|audio_end|>",
     ),
 }

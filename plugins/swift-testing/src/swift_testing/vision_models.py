@@ -37,6 +37,7 @@ class Kind:
     more: tuple[str, ...] = ()
     video: str = ""
     audio: str = ""
+    model_type: str = ""  # if the family's name is not that of its configuration
 
 
 def write_vision_model(folder: Path, model_type: str, *, seed: int = 0) -> Path:
@@ -46,6 +47,7 @@ def write_vision_model(folder: Path, model_type: str, *, seed: int = 0) -> Path:
 
 def write_media_model(folder: Path, model_type: str, kind: Kind, *, seed: int = 0) -> Path:
     """Write a small random checkpoint of a model type with its processor; the same seed gives the same weights."""
+    model_type = kind.model_type or model_type
     import torch
     from transformers import CONFIG_MAPPING, AutoModelForMultimodalLM, GenerationConfig
 
@@ -53,7 +55,7 @@ def write_media_model(folder: Path, model_type: str, kind: Kind, *, seed: int = 
     config_class = CONFIG_MAPPING[model_type]
     fields = small(config_class)
     kind.settle(fields, tokenizer)
-    text = fields["text_config"]
+    text = fields.get("text_config", fields)
     text["vocab_size"] = len(tokenizer)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         text[name] = fields[name] = getattr(tokenizer, name)

@@ -68,9 +68,9 @@ class WholeModelTuner:
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
     def save(self, model: Module, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
-        """Write the full model as safetensors, including frozen weights, in its training dtype."""
+        """Write the full model as safetensors, including frozen weights and the buffers of checkpoints, in its training dtype."""
         whole: Any = model
-        whole.save_pretrained(folder, state_dict=dict(weights) if weights else None)
+        whole.save_pretrained(folder, state_dict={**_buffers(model), **weights} if weights else None)
 
     def merge(self, model: Module) -> Module:
         """Return the model unchanged: there is no adapter to merge."""
@@ -107,3 +107,9 @@ class PeftSwitching:
         """Return True unless the adapter is learned as a prompt (prompt tuning, prefix tuning)."""
         adapted: Any = model
         return not any(config.is_prompt_learning for config in adapted.peft_config.values())
+
+
+def _buffers(model: Module) -> dict[str, Any]:
+    """Return the buffers that checkpoints have, such as the biases of DeepSeek-V3's routers; they are not trained."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {name: value for name, value in model.state_dict().items() if name not in parameters}

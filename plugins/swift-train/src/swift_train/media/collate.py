@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_train.media.fetcher import MediaFetcher
-from swift_train.media.micro import MicroMedia
+from swift_train.media.micro import MicroMedia, in_dtype
 from swift_train.media.speech import media_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class MediaCollator:
     """
 
     def __init__(self, processor: MediaProcessor, model: Any) -> None:
-        self.processor, self.fetcher = processor, MediaFetcher(processor)
+        self.processor, self.fetcher, self._dtype = processor, MediaFetcher(processor), model.dtype
         self._rope_index = getattr(model.base_model, "get_rope_index", None)
         self._rope_takes = frozenset(inspect.signature(self._rope_index).parameters) if self._rope_index else frozenset()
 
@@ -47,7 +47,8 @@ class MediaCollator:
         """Return the media of sequences that are concatenated in a micro-batch; None if none has any."""
         if not any(part.media for part in parts):
             return None
-        made = {part.media: self.fetcher.take(part.media) for part in parts if part.media}  # a pair of answers has the same
+        taken = {part.media: self.fetcher.take(part.media) for part in parts if part.media}  # a pair of answers has the same
+        made = {files: {name: in_dtype(value, self._dtype) for name, value in own.items()} for files, own in taken.items()}
         inputs = tuple(made.get(part.media, {}) for part in parts)
         types = [self._types(part.ids.tolist()) for part in parts]
         names = dict.fromkeys(name for own in inputs for name in own)

@@ -82,7 +82,7 @@ def _negative(micro: Micro) -> Micro:
     """Return a micro-batch with the negatives of its media."""
     assert micro.media is not None
     inputs = tuple(
-        {name: -value if value.is_floating_point() and value.dim() > 1 else value for name, value in own.items()}
+        {name: -value if value.is_floating_point() and value.dim() > 1 and "mask" not in name else value for name, value in own.items()}
         for own in micro.media.inputs
     )
     return replace(micro, media=replace(micro.media, inputs=inputs))

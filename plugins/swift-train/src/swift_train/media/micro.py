@@ -69,6 +69,11 @@ class MicroMedia:
         return replace(self, inputs=tuple(map(moved, self.inputs)), token_types=moved(self.token_types), positions=positions)
 
 
+def in_dtype(value: Tensor, dtype: torch.dtype, *, always: bool = False) -> Tensor:
+    """Return an input of a model in its data type, if its processor made it in a narrow one (Llama 4's images are bfloat16), or always."""
+    return value.to(dtype) if value.is_floating_point() and (always or value.dtype != torch.float32) else value
+
+
 def _joined(values: Sequence[Tensor], axis: int) -> Tensor:
     """Concatenate tensors; audio and tiles of other lengths are padded with zeros, which the masks beside them leave out."""
     if len(values) == 1:
