@@ -35,6 +35,17 @@ def log_probabilities(model: torch.nn.Module, batch: dict[str, torch.Tensor], te
     return torch.stack(rows)
 
 
+@torch.no_grad()
+def entropies(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the entropy before each token of the answers, (answers, tokens); 0 where there is none."""
+    found = torch.zeros(batch["mask"].shape)
+    for row, (prompt, ids, mask) in enumerate(zip(batch["prompts"], batch["ids"], batch["mask"], strict=True)):
+        own = ids[: int(mask.sum())]
+        every = torch.log_softmax(model(torch.tensor([[*prompt, *own.tolist()]])).logits[0, len(prompt) - 1 : -1], -1)
+        found[row, : len(own)] = -(every.exp() * every).sum(-1)
+    return found
+
+
 def group_advantages(rewards: torch.Tensor) -> torch.Tensor:
     """Return (reward - mean) / (deviation + 1e-4) by group, (answers,)."""
     return ((rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)).reshape(-1)

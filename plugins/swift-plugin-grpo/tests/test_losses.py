@@ -82,6 +82,41 @@ def test_a_loss_is_its_equation_in_plain_torch_and_that_of_trl(tiny_model, reloa
     assert ours[1]["ratio"] != pytest.approx(1, abs=1e-7)
 
 
+@pytest.mark.parametrize("more", [{"kl_in_reward": True, "beta": 0.5}, {"top_entropy_quantile": 0.3}], ids=["reward", "entropy"])
+def test_the_divergence_lowers_rewards_and_entropy_chooses_tokens(tiny_model, reloaded, files, tmp_path, more):
+    """Full fine-tuning over two generations: before the second one, the policy differs from the reference."""
+    rows, reward = files
+    options = {
+        "max_steps": 2, "learning_rate": RATE, "schedule": "constant", "num_generations": 4, "batch_size": 8, "max_completion_length": 10,
+        "shuffle": False, "max_grad_norm": 0.0, "reward_funcs": [reward], "rollout": reloaded.url, **more,
+    }  # fmt: skip
+    run = replace(training_run(tiny_model, rows, task="grpo", tuner="full", **options), server=Server(reloaded.url, ("m",)))
+    ours = [line for line in run_training(run, tmp_path / "run") if "loss" in line]
+    model, reference = (AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32) for _ in range(2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
+    for step in range(2):
+        batch = plain.padded(Generation.read(generation_file(tmp_path / "run", step)))
+        now, mask, rewards = plain.log_probabilities(model, batch, 1.0), batch["mask"], batch["rewards"]
+        with torch.no_grad():
+            before = plain.log_probabilities(reference, batch, 1.0)
+        if "beta" in more:
+            rewards = rewards - 0.5 * ((now - before) * mask).sum(-1).detach().view(rewards.shape)
+        advantage = plain.group_advantages(rewards)
+        kept = mask
+        if "top_entropy_quantile" in more:
+            entropy = plain.entropies(model, batch)
+            kept = mask * (entropy >= np.quantile(entropy[mask > 0].numpy(), 0.7, method="lower"))
+        loss = -((now - now.detach()).exp() * advantage[:, None] * kept).sum() / mask.sum()
+        loss.backward()
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
+        assert ours[step]["loss"] == pytest.approx(loss.item(), abs=2e-4)
+        assert ours[step]["grad_norm"] == pytest.approx(norm.item(), rel=2e-3)
+        optimizer.step()
+        optimizer.zero_grad()
+    if "beta" in more:
+        assert ours[1]["kl"] > 0
+
+
 def micro(lengths):
     sequence = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     return SimpleNamespace(sequence=sequence, sums=lambda values: values.new_zeros(len(lengths)).index_add(0, sequence, values))

@@ -13,7 +13,7 @@ from swift_rollouts.advantages import advantages
 from swift_rollouts.reward_metrics import rewards_of
 from swift_rollouts.samples import RolloutRow, RolloutSamples
 
-from swift_plugin_grpo.generation_scores import GenerationScores
+from swift_plugin_grpo.generation_scores import GenerationScores, Rows
 
 if TYPE_CHECKING:
     from swift_rollouts.generation import Answer, Generation
@@ -55,6 +55,16 @@ def build_steps(generation: Generation, options: GrpoOptions, rows_per_step: int
         file: of the log-probabilities of the policy before the generation is trained.
     """
     rewards = rewards_of(generation, options)
+
+    def complete(found: Rows) -> Rows:
+        """Add the advantages of rewards that are reduced by the divergence, which the tokens' numbers tell."""
+        if not options.reduces_rewards:
+            return found
+        divergences = iter([float((row["old"] - row["reference"]).sum()) for row in found])
+        reduced = [group - options.beta * np.array([next(divergences) for _ in group]) for group in rewards]
+        values = np.concatenate(advantages(reduced, options.scale_rewards, options.advantage_estimator)).astype(np.float32)
+        return [{**row, "advantage": value} for row, value in zip(found, values[:, None], strict=True)]
+
     found = advantages(rewards, options.scale_rewards, options.advantage_estimator)
     rows = [
         RolloutRow.of(prompts, group, answer, {"advantage": float(advantage), **_of_tokens(answer)})
@@ -62,7 +72,8 @@ def build_steps(generation: Generation, options: GrpoOptions, rows_per_step: int
         for answer, advantage in zip(group.answers, values.tolist(), strict=True)
     ]
     parts = [rows[start : start + rows_per_step] for start in range(0, len(rows), rows_per_step)]
-    old = GenerationScores([_computed(part, options) for part in parts], ["old"], file) if options.needs_old else None
+    names = ["old", "reference"] if options.reduces_rewards else ["old"]
+    old = GenerationScores([_computed(part, options) for part in parts], names, file, complete) if options.needs_old else None
     starts = np.cumsum([0, *(len(_computed(part, options)) for part in parts)]).tolist()
     return [StepRows(part, options, old, start) for part, start in zip(parts, starts, strict=False)]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from swift_plugin_grpo.options import GrpoOptions
 
+ENTROPIC = "entropic"  # column: 1 for the tokens of a step with the highest entropy, else 0
 _LIMIT = 20.0  # of a log ratio, so that its exponential is finite
 _ROUNDING = 1e-4  # nats: a smaller difference to the engine is float32 rounding, which depends on what else the engine computed
 
@@ -66,11 +67,14 @@ def terms(now: Tensor, micro: Micro, options: GrpoOptions) -> Terms:
     losses, low, high = _policy_losses(ratio, advantage, now, options)
     weight, kept = correction(old - micro.columns["engine"], micro, options)
     losses = losses * weight
+    if ENTROPIC in micro.columns:
+        losses = losses * micro.columns[ENTROPIC]
     divergence = None
     if "reference" in micro.columns:
         difference = micro.columns["reference"] - now
         divergence = difference.exp() - difference - 1  # Schulman 2020, http://joschu.net/blog/kl-approx.html
-        losses = losses + options.beta * divergence
+        if not options.reduces_rewards:
+            losses = losses + options.beta * divergence
     mismatch = (now.detach() if options.num_iterations == 1 and "old" not in micro.columns else old) - micro.columns["engine"]
     return Terms(losses, kept, ratio.detach(), low, high, divergence, mismatch.exp() - 1 - mismatch, to_teacher)
 

@@ -23,6 +23,14 @@ class GrpoOptions(TeacherOptions, RewardOptions):
         "luspo: answers, each the sum of its tokens.",
     )
     beta: float = option(0.0, "Weight of the KL divergence from the reference policy, which is the model before training.", ge=0)
+    kl_in_reward: bool | None = option(
+        None,
+        "With beta: subtract the divergence, summed over an answer, from its reward, instead of adding it to the loss; default: for the "
+        "advantage estimators rloo and reinforce_plus_plus.",
+    )
+    top_entropy_quantile: float = option(
+        1.0, "Share of the sampled tokens of a step, those with the highest entropy, whose losses count.", gt=0, le=1
+    )
     teacher_kl_coef: float = option(
         1.0,
         "With a teacher: its log-probability of each token minus that of the model, times this factor, is added to the token's advantage.",
@@ -89,7 +97,13 @@ class GrpoOptions(TeacherOptions, RewardOptions):
     @property
     def needs_old(self) -> bool:
         """True if the log-probabilities before the first update with the answers are needed."""
-        return self.num_iterations > 1 or self.steps_at_once > 1 or self.masks
+        return self.num_iterations > 1 or self.steps_at_once > 1 or self.masks or self.reduces_rewards
+
+    @property
+    def reduces_rewards(self) -> bool:
+        """True if the divergence from the reference policy is subtracted from rewards."""
+        chosen = self.advantage_estimator != "grpo" if self.kl_in_reward is None else self.kl_in_reward
+        return bool(chosen and self.beta)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -98,6 +112,8 @@ class GrpoOptions(TeacherOptions, RewardOptions):
                 "an answer's reward is compared with those of other answers to its prompt: num_generations must be 2 or more, but with a "
                 "teacher or with advantage_estimator reinforce_plus_plus"
             )
+        if self.reduces_rewards and self.mask_truncated_completions:
+            raise ValueError("kl_in_reward needs the divergence of every answer: leave out mask_truncated_completions, or kl_in_reward")
         if self.teacher_server and self.temperature != 1:
             raise ValueError("a teacher's server gives log-probabilities at temperature 1: leave temperature at 1, or give teacher_model")
         if self.truncated and self.correction != "none":

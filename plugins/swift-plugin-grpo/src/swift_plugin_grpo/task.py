@@ -18,6 +18,7 @@ from swift_train.scoring import with_column
 from swift_train.tasks import Loss, NextToken
 
 from swift_plugin_grpo.build import StepRows, build_steps
+from swift_plugin_grpo.entropic import with_highest_entropy
 from swift_plugin_grpo.local_teacher import load_teacher
 from swift_plugin_grpo.losses import masked_count, terms
 from swift_plugin_grpo.teacher import Teacher, check_teacher
@@ -71,9 +72,11 @@ class Grpo(AnswersTask):
         if rows.old:
             rows.old.ensure(step, self._score)
             micros = [rows.old.added(micro, rows.first) for micro in micros]
-        if self._initial:
+        if self._initial and not self.options.reduces_rewards:
             with self._initial.in_place():
                 micros = with_column(micros, "reference", step.score(micros, self._log_probabilities))
+        if self.options.top_entropy_quantile < 1:
+            micros = with_highest_entropy(step, micros, self.options.top_entropy_quantile, self.options.temperature)
         return self._without_masked(step, rows, micros) if self.options.masks else micros
 
     def _without_masked(self, step: Step, rows: StepRows, micros: Sequence[Micro]) -> Sequence[Micro]:
@@ -109,8 +112,13 @@ class Grpo(AnswersTask):
         return Loss(losses.sum(), metrics)
 
     def _score(self, step: Step, micros: Sequence[Micro]) -> Sequence[Tensor]:
-        """Return the log-probability of each token."""
-        return [values[:, None] for values in step.score(micros, self._log_probabilities)]
+        """Return the log-probability of each token, and that of the reference policy if rewards are reduced by their difference."""
+        found = [values[:, None] for values in step.score(micros, self._log_probabilities)]
+        if not (self._initial and self.options.reduces_rewards):
+            return found
+        with self._initial.in_place():
+            before = step.score(micros, self._log_probabilities)
+        return [torch.cat([values, first[:, None]], 1) for values, first in zip(found, before, strict=True)]
 
     def _log_probabilities(self, output: Tensor, micro: Micro) -> Tensor:
         return log_probabilities(self._scaled(output), micro.labels)

@@ -121,6 +121,14 @@ class RewardOptions(RewardWeights, RolloutOptions):
         "{name: NAME, option: value}.",
         also=("reward_func",),
     )
+    reward_model: str = option(
+        "", "Reward model, whose score is a reward of the name reward-model: a checkpoint with one score (swift rm), served for the run."
+    )
+    reward_server: str = option(
+        "",
+        "URL of a running server of a reward model, ending in /v1: instead of reward_model, or as what serves it.",
+        affects_result=False,
+    )
     metric_for_best_model: str = option(
         "reward",
         "Metric of the answers to held-out prompts that decides on the best checkpoint and early stopping: reward, rewards/NAME, …",
@@ -138,14 +146,20 @@ class RewardOptions(RewardWeights, RolloutOptions):
     )
 
     @property
+    def has_reward_model(self) -> bool:
+        """Whether there is a reward model."""
+        return bool(self.reward_model or self.reward_server)
+
+    @property
     def answers_per_row(self) -> int:
         """Answers to a prompt that are rows of their own; 1 if a row is made of all of them."""
         return self.num_generations
 
     @model_validator(mode="after")
     def _weights(self) -> Self:
-        if self.reward_weights and len(self.reward_weights) != len(self.reward_funcs):
-            raise ValueError(f"{len(self.reward_weights)} reward_weights for {len(self.reward_funcs)} reward_funcs")
+        rewards = len(self.reward_funcs) + self.has_reward_model
+        if self.reward_weights and len(self.reward_weights) != rewards:
+            raise ValueError(f"{len(self.reward_weights)} reward_weights for {rewards} rewards (reward_funcs, then reward_model)")
         if self.dynamic_sample and self.num_generations == 1:
             raise ValueError("dynamic_sample replaces groups of answers with equal rewards: it needs num_generations of 2 or more")
         return self

@@ -22,7 +22,7 @@ from swift_rollouts.given import GivenAnswers
 from swift_rollouts.options import RewardOptions, RolloutOptions
 from swift_rollouts.prompts import PromptFacts, prompt_facts
 from swift_rollouts.rewards.process import RewardProcess
-from swift_rollouts.rewards.reward import reward_choices
+from swift_rollouts.rewards.reward import reward_choices, rewards_of_run
 from swift_rollouts.sampling import GroupSampler
 from swift_rollouts.scoring import Scorer
 from swift_rollouts.turns.choices import scheduler_choice, tool_choices
@@ -89,7 +89,7 @@ class Samplers:
         options, more = self.options, dict[str, Any]()
         facts = self._of(prompts)
         if self.rewards and isinstance(options, RewardOptions):
-            names = [choice.name for choice in reward_choices(options.reward_funcs, options.modules)]
+            names = [choice.name for choice in rewards_of_run(options)]
             scorer = Scorer(self.rewards, facts, options.reward_weights or [1.0] * len(names), options.missing_eos_penalty)
             more = {"names": names, "spread": scorer.has_spread, "rounds": rounds, "score": _both(scorer, self.score)}
         elif self.score:
@@ -141,7 +141,7 @@ def make_samplers(session: Session, options: RolloutOptions, engine: Engine, sco
     """Return the samplers of a run; `score` scores groups of answers by something else than rewards, such as a teacher."""
     rewards = None
     if isinstance(options, RewardOptions):
-        rewards = RewardProcess(reward_choices(options.reward_funcs, options.modules), options.reward_timeout)
+        rewards = RewardProcess(rewards_of_run(options), options.reward_timeout)
     scheduler = scheduler_choice(options.multi_turn_scheduler, options.modules)
     tools = tool_choices(options.tools, options.modules)
     turns = TurnProcess(scheduler, tools, options.turn_timeout) if scheduler or tools else None

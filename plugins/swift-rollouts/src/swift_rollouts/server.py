@@ -15,10 +15,11 @@ from swift_core.environments import python_for
 from swift_core.options import Invalid
 from swift_core.plugins import registry
 from swift_core.runs import Context, execute_run, running_server
+from swift_rollouts import reward_model
 from swift_rollouts.engine_options import Rollout
 from swift_rollouts.policy import FOLDER
 from swift_rollouts.rewards.process import check_rewards
-from swift_rollouts.rewards.reward import reward_choices, reward_names
+from swift_rollouts.rewards.reward import MODEL, reward_choices, reward_names
 from swift_rollouts.turns.choices import scheduler_choice, tool_choices
 from swift_rollouts.turns.process import check_turns
 
@@ -44,6 +45,7 @@ def prepare(draft: Draft) -> None:
     rollout = rollout_of(options)
     if "reward_funcs" in options:
         _check_rewards(options)
+        reward_model.fetch(draft)
     modules = options["modules"]
     scheduler, tools = scheduler_choice(options["multi_turn_scheduler"], modules), tool_choices(options["tools"], modules)
     if scheduler or tools:
@@ -93,7 +95,10 @@ def prepare(draft: Draft) -> None:
 
 def _check_rewards(options: Mapping[str, Any]) -> None:
     choices = reward_choices(options["reward_funcs"], options["modules"])
-    if not choices:
+    if options["reward_model"] or options["reward_server"]:
+        if any(choice.name == MODEL for choice in choices):
+            raise UsageError("the reward model is named twice", code="RL-051", where="reward_funcs", hint="Name it once.")
+    elif not choices:
         hint = f"Name one with --reward-funcs: {', '.join(sorted(reward_names()))}; or FILE.py:FUNCTION."
         hint += " swift gkd learns from a teacher alone."
         raise UsageError("no reward given", code="RL-025", where="reward_funcs", hint=hint)
@@ -103,6 +108,11 @@ def _check_rewards(options: Mapping[str, Any]) -> None:
 def carry_out(run: Run, context: Context) -> RunResult:
     """Carry out a run with its engine (`TaskSpec.carry_out`): a running server, or one that is started for it."""
     rollout = rollout_of(run.part("task").options)
+    with reward_model.served(run, context) as (scored, inner):
+        return _with_engine(scored, inner, rollout)
+
+
+def _with_engine(run: Run, context: Context, rollout: Rollout) -> RunResult:
     if rollout.is_url:
         return execute_run(replace(run, server=Server(rollout.url, (rollout.model,) if rollout.model else ())), context)
     folder = context.make_folder(run)

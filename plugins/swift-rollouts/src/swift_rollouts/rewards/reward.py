@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_evaluate.metrics.metric import GROUP as METRICS
 
@@ -13,7 +13,11 @@ from swift_core.contract import Ref, SwiftError, UsageError, suggestion
 from swift_core.options import Invalid, Options
 from swift_rollouts.user_code.choices import CodeChoice, code_choices
 
+if TYPE_CHECKING:
+    from swift_rollouts.options import RewardOptions
+
 GROUP = "swift.rewards"
+MODEL = "reward-model"  # the reward that a reward model is
 EXPECTED = ("solution", "answer", "expected", "ground_truth", "label")  # fields of a row that hold the expected answer, first come first
 
 
@@ -60,6 +64,12 @@ class Reward(Options):
 def reward_choices(items: Sequence[Any], modules: Sequence[str] = ()) -> list[CodeChoice]:
     """Return the choices that the option `reward_funcs` names; raises as `code_choices` does."""
     return code_choices(items, "reward", "reward_funcs", modules)
+
+
+def rewards_of_run(options: RewardOptions) -> list[CodeChoice]:
+    """Return the rewards of a training, with that of its reward model; raises as `code_choices` does."""
+    found = reward_choices(options.reward_funcs, options.modules)
+    return [*found, CodeChoice(MODEL, {"url": options.reward_server})] if options.has_reward_model else found
 
 
 def reward_names() -> dict[str, str]:
