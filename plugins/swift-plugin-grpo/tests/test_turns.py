@@ -174,7 +174,7 @@ def test_tools_are_called(tiny_model, code):
         '<tool_call>{"name": "sub", "arguments": {}}</tool_call>',
     ]
     choices = tool_choices([f"{code}:add"], [])
-    schemas = tool_schemas(choices)
+    schemas = tool_schemas(choices, 60)
     assert schemas[0]["function"]["parameters"]["required"] == ["a", "b"]
     facts = [PromptFacts([{"role": "user", "content": "2 + 3?"}], {})]
     with ScriptedServer() as server, TurnProcess(None, choices, 60) as process:
@@ -228,4 +228,4 @@ def test_what_is_no_scheduler_or_tool(code, scheduler, tools, said):
 
 def test_a_tool_without_a_description_is_refused(code):
     with pytest.raises(UsageError, match="the tool 'untold' has no schema"):
-        tool_schemas(tool_choices([f"{code}:untold"], []))
+        tool_schemas(tool_choices([f"{code}:untold"], []), 60)

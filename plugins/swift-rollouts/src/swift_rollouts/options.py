@@ -66,7 +66,9 @@ class RolloutOptions(CodeOptions, ChatOptions):
     multi_turn_scheduler: str = option(
         "", "Replies to answers, so that a conversation has several turns: FILE.py:FUNCTION_OR_CLASS, MODULE:NAME, or a name with options."
     )
-    tools: Several = option(list, "Functions that the model may call: FILE.py:FUNCTION or MODULE:FUNCTION.")
+    tools: Several = option(
+        list, "Functions that the model may call: FILE.py:FUNCTION or MODULE:FUNCTION; tools of an MCP server: mcp:URL or mcp:COMMAND."
+    )
     max_turns: int = option(10, "With a scheduler or tools: maximum answers of the model in a conversation.", ge=1)
     mask: TurnOptions = option(TurnOptions, "Which sampled turns are trained.")
     turn_timeout: float = option(60.0, "Maximum seconds for a reply of a scheduler or tool.", gt=0, affects_result=False)

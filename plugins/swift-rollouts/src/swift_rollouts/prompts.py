@@ -34,7 +34,7 @@ class PromptEncoder(TemplateEncoder):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, options: RolloutOptions, stops: Sequence[str], media: RowMedia | None) -> None:
         super().__init__(Tokeniser(tokenizer), options, MaskOptions(), stops, media)
-        self.tools = tool_schemas(tool_choices(options.tools, options.modules))
+        self.tools = tool_schemas(tool_choices(options.tools, options.modules), options.turn_timeout)
         self.settings = {**self.settings, "tools": self.tools}
         if self.tools and not self.encode.template.takes_tools:
             hint = "Use a model whose template renders tools, or --chat-template FILE."

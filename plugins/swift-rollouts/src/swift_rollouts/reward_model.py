@@ -70,5 +70,5 @@ def _serve_run(run: Run, path: str) -> Run:
     options["trust_remote_code"] = run.options["trust_remote_code"]
     source = source_of(Path(path), hash=Checkpoint.at(path).hash())
     parts = {"backend": registry().choose("backend", "transformers")}
-    changed = {"verb": SERVE.name, "job": str(SERVE.job), "model": source, "options": options, "parts": parts}
-    return replace(run, **changed, adapters={}, datasets=(), validation=(), server=None)
+    serving = replace(run, verb=SERVE.name, job=str(SERVE.job), model=source, options=options, parts=parts)
+    return replace(serving, adapters={}, datasets=(), validation=(), server=None)

@@ -131,7 +131,7 @@ class Samplers:
         return ChatPrompts(self._of(prompts), self.options.system, self._tools())
 
     def _tools(self) -> list[dict[str, Any]]:
-        return tool_schemas(tool_choices(self.options.tools, self.options.modules))
+        return tool_schemas(tool_choices(self.options.tools, self.options.modules), self.options.turn_timeout)
 
     def _template(self) -> ChatTemplate:
         return ChatTemplate(tokenizer_of(self.session.trainer.processor), family_of(base_of(self.session.run)).stop_tokens)

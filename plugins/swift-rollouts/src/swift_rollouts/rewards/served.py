@@ -19,7 +19,7 @@ _AT_ONCE = 16  # requests
 class ServedReward(Reward):
     """The score that a reward model gives to the conversation with the answer, over a URL."""
 
-    url: str = option("", "URL of its server, ending in /v1.")
+    url: str = option(..., "URL of its server, ending in /v1.")
     model: str = option("", "Name of the reward model on its server; default: its first model.")
     api_key_env: str = option("SWIFT_REWARD_API_KEY", "Environment variable with the API key of the server.")
 

@@ -26,7 +26,8 @@ class TurnProcess:
     def __init__(self, scheduler: CodeChoice | None, tools: Sequence[CodeChoice], timeout: float) -> None:
         self._timeout = timeout
         self._where = "multi_turn_scheduler" if scheduler else "tools"
-        first = {"scheduler": asdict(scheduler) if scheduler else None, "tools": [asdict(choice) for choice in tools]}
+        first: dict[str, Any] = {"scheduler": asdict(scheduler) if scheduler else None, "tools": [asdict(choice) for choice in tools]}
+        first |= {"timeout": 0.9 * timeout}  # of an MCP server, whose message is more exact
         self._process = CodeProcess("swift_rollouts.turns.worker", first, timeout)
 
     def __enter__(self) -> TurnProcess:

@@ -1,13 +1,17 @@
-"""Python functions as tools: their schemas, and their results as messages."""
+"""Tools, Python functions and those of MCP servers: their schemas, and their results as messages."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
-from swift_core.contract import UsageError
+from swift_core.contract import SwiftError, UsageError
+from swift_rollouts.turns.choices import mcp_server
+from swift_rollouts.turns.mcp_servers.client import McpClient, schemas_of
 from swift_rollouts.user_code import loading
 from swift_rollouts.user_code.choices import CodeChoice
 
@@ -26,16 +30,23 @@ def load_tool(choice: CodeChoice) -> Callable[..., Any]:
     return function
 
 
-def tool_schemas(choices: Sequence[CodeChoice]) -> list[dict[str, Any]]:
-    """Return the schemas of functions, from their annotations and docstrings (`transformers.utils.get_json_schema`).
+def tool_schemas(choices: Sequence[CodeChoice], timeout: float) -> list[dict[str, Any]]:
+    """Return the schemas of functions, from their annotations and docstrings (`transformers.utils.get_json_schema`), and of MCP servers.
+
+    Args:
+        choices: the tools.
+        timeout: maximum seconds for a server.
 
     Raises:
-        UsageError: a function does not exist, or its docstring describes no argument.
+        UsageError: a function does not exist, or its docstring describes no argument; there is no such server; two tools have one name.
     """
     from transformers.utils.chat_template_utils import get_json_schema
 
-    found = []
+    found: list[dict[str, Any]] = []
     for choice in choices:
+        if server := mcp_server(choice):
+            found += schemas_of(server, timeout)
+            continue
         where = f"tools.{choice.name}"
         function = load_tool(choice)
         try:
@@ -43,7 +54,31 @@ def tool_schemas(choices: Sequence[CodeChoice]) -> list[dict[str, Any]]:
         except Exception as error:
             hint = "Give each argument a type, and the docstring a section 'Args:' with a line for each, as in Google's style."
             raise UsageError(f"the tool '{choice.name}' has no schema: {error}", code="RL-039", where=where, hint=hint) from error
+    names = [each["function"]["name"] for each in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        message = f"two tools have the name '{twice[0]}'"
+        raise UsageError(message, code="RL-059", where="tools", hint="Rename one: the model calls tools by their names.")
     return found
+
+
+@contextmanager
+def loaded_tools(choices: Sequence[CodeChoice], timeout: float) -> Iterator[dict[str, Callable[..., Any]]]:
+    """While the context lasts, the MCP servers among the tools are connected; give what is called, by name."""
+    with ExitStack() as stack:
+        found: dict[str, Callable[..., Any]] = {}
+        for choice in choices:
+            if server := mcp_server(choice):
+                client = stack.enter_context(McpClient(server, timeout))
+                for schema in client.schemas():
+                    name = schema["function"]["name"]
+                    found[name] = partial(_call, client, name)
+            else:
+                found[choice.name] = load_tool(choice)
+        yield found
+
+
+def _call(client: McpClient, tool: str, /, **arguments: Any) -> str:
+    return client.call(tool, arguments)
 
 
 class Tools:
@@ -69,6 +104,8 @@ class Tools:
             return f"Error: there is no tool '{call['name']}'; tools: {', '.join(self._functions)}."
         try:
             found = function(**call["arguments"])
+        except SwiftError:  # of a server, not of the tool
+            raise
         except Exception as error:
             return f"Error: {type(error).__name__}: {error}"
         return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)

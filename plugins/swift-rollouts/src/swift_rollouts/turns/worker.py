@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from swift_core.contract import SwiftError
 from swift_rollouts.turns.functions import user_scheduler
 from swift_rollouts.turns.scheduler import Conversation, Reply, named_scheduler, scheduler_names
-from swift_rollouts.turns.tools import Tools, load_tool
+from swift_rollouts.turns.tools import Tools, loaded_tools
 from swift_rollouts.user_code import loading
 from swift_rollouts.user_code.choices import CodeChoice
 from swift_rollouts.user_code.worker import Answer, raised, serve
 
+_STACK = ExitStack()  # left with the process
 _THREADS = 64
 _WHERE = "multi_turn_scheduler"
 
@@ -24,7 +26,7 @@ class _Replying(Protocol):
 
 def _load(first: dict[str, Any]) -> tuple[Answer, int]:
     tools = [CodeChoice(**each) for each in first["tools"]]
-    called = Tools({choice.name: load_tool(choice) for choice in tools})
+    called = Tools(_STACK.enter_context(loaded_tools(tools, first["timeout"])))
     choice = CodeChoice(**first["scheduler"]) if first["scheduler"] else None
     scheduler = _scheduler(choice) if choice else None
 
