@@ -163,11 +163,11 @@ _LLAMA4_TOKENS = {
 MORE_VISION: Mapping[str, Kind] = {
     "pixtral": Kind(
         "[IMG]", {"image_token": "[IMG]", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"}, _pixtral,
-        _pixtral_processor(1), model_type="llava",
+        _pixtral_processor(1), _TORCHVISION, model_type="llava",
     ),
     "mistral3": Kind(
         "[IMG]", {"image_token": "[IMG]", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"}, _mistral3,
-        _pixtral_processor(2),
+        _pixtral_processor(2), _TORCHVISION,
     ),
     "llava_next": Kind("<image>", {"image_token": "<image>"}, _llava_next, _llava_next_processor),
     "glm4v": Kind(_GLM_MARKS["image"], _GLM_TOKENS, _glm, _glm_processor("Glm4v"), _TORCHVISION, video=_GLM_MARKS["video"]),
