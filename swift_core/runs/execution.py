@@ -129,10 +129,10 @@ class _Outcome:
 
 @contextmanager
 def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None) -> Iterator[Server]:
-    """Yield the server of a run, once it answers, and stop it when the block ends.
+    """Yield the server of a run, once it answers, and stop it when the block ends; one that a launcher has submitted stays.
 
     Raises:
-        SwiftError: the engine did not start; its log is in the run folder.
+        SwiftError: the engine did not start; its log is in the run folder. Or the launcher has only prepared the server.
     """
     folder = folder or new_folder(run, runs)
     ready = threading.Event()
@@ -143,6 +143,13 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
         if event["event"] == "ready":
             servers.append(Server.from_event(event, folder))
             ready.set()
+        elif event["event"] == "result" and event["status"] == "submitted" and (url := event["figures"].get("url")):
+            servers.append(Server(url, tuple(event["figures"].get("models", ())), folder=folder))
+        elif event["event"] == "result" and event["status"] in ("prepared", "submitted"):
+            message = f"the launcher has {event['status']} the server, and does not say where it answers"
+            failures.append(
+                SwiftError(message, code="RUN-029", where=event["output"], hint="Ask it by its URL: swift ask URL, or Server.at(URL).")
+            )
         if watch:
             watch(event)
 

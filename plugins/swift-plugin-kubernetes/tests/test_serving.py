@@ -31,6 +31,8 @@ from swift_plugin_kubernetes.routes import http_route, inference_pool
 from swift_plugin_kubernetes.server import ServedRun
 from swift_plugin_kubernetes.serving import serving_manifests
 
+import swift_core
+from swift_core import SwiftError
 from swift_core.cli import invoke
 from swift_core.runs import free_port
 from swift_core.system import read_run, write_run
@@ -307,6 +309,20 @@ def test_the_manifests_are_created_and_owned(prepared, cluster, tiny_model, caps
     cluster.conditions = [{"type": "Progressing", "status": "False", "message": "ImagePullBackOff"}]
     assert invoke(argv) == 1
     assert "ImagePullBackOff" in capsys.readouterr().err
+
+
+def test_in_python_the_server_is_that_of_the_cluster_and_stays(prepared, cluster, tiny_model):
+    launcher = {"name": "kubernetes", "image": IMAGE, "key_secret": "k", "volumes": [f"m:{tiny_model.parent}"]}
+    with swift_core.serve(str(tiny_model), launcher=launcher, name="snow") as server:
+        (deployment, *_) = cluster.made
+        assert server.url == f"http://{deployment['metadata']['name']}.lab.svc:8000/v1"
+        assert server.models == ("snow",)
+    with (
+        pytest.raises(SwiftError, match="prepared the server") as caught,
+        swift_core.serve(str(tiny_model), launcher={**launcher, "submit": False}),
+    ):
+        pass
+    assert Path(caught.value.where).name == "server.yaml"
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def tokenize(run: Run, watch: Watch | None = None) -> Index:
     """
     if not (output := run.options["output"].rstrip("/")).endswith(SUFFIX):
         hint = f"By the suffix a training knows what it is: --output {output}{SUFFIX}"
-        raise UsageError(f"must end in {SUFFIX}", where="output", hint=hint)
+        raise UsageError(f"must end in {SUFFIX}", code="DATA-195", where="output", hint=hint)
     storage = Storage(output)
     _, executor = offered(GROUP, Executor, run.options["executor"], "executor", "executor")
     RowSelection(run.options)  # wrong filters and evaluation data are found before the work starts

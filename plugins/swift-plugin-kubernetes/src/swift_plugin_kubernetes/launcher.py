@@ -79,7 +79,8 @@ class KubernetesLauncher:
             watch(note(f"{server.resource[1]} {server.name} was created; its replicas are starting. Ctrl-C leaves it as it is."))
             while not cluster.available(made[0]):
                 time.sleep(_PATIENCE)
-        return hand_over(watch, "submitted", path, f"Served at {url}. {delete}", url=url, replicas=list(server.replicas))
+        names = [name] if (name := server.run.options["name"]) else []
+        return hand_over(watch, "submitted", path, f"Served at {url}. {delete}", url=url, models=names, replicas=list(server.replicas))
 
     def _report(self, simulated: tuple[Sizing, Simulated], folder: Path, watch: Watch) -> None:
         """Write what was simulated, and say it."""
