@@ -14,7 +14,7 @@ def leaking(swift, tmp_path):
     """A model whose rows see each other in one pass, and texts."""
     from swift_testing.architectures import write_small_model
 
-    write_small_model(tmp_path / "model", "gpt_oss")
+    write_small_model(tmp_path / "model", "bloom")
     texts = [" ".join(f"word{at * number % 7}" for at in range(4 + number)) for number in range(1, 9)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return swift

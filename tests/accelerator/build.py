@@ -26,7 +26,7 @@ def built(cache: Path) -> Path:
     import torch
 
     source = HERE / "device.cpp"
-    digest = hashlib.sha256(source.read_bytes() + torch.__version__.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(source.read_bytes() + (torch.__version__ + _COMPILE).encode()).hexdigest()[:16]
     library = cache / f"accelerator-{digest}"
     if not library.is_dir():
         with atomic_folder(library) as aside:  # by another process, since it loads what it compiled

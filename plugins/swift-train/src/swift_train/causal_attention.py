@@ -9,19 +9,34 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from swift_train.scored_attention import scored_attention
+
 if TYPE_CHECKING:
     from swift_train.shared_prefixes import SharedPrefixes
 
 _UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
-def unsupported_argument(arguments: Mapping[str, Any]) -> str:
-    """Return the name of an attention argument of transformers that `causal_attention` does not implement; '' if there is none."""
-    return next((name for name in _UNSUPPORTED if arguments.get(name) is not None), "")
+def unsupported_argument(arguments: Mapping[str, Any], supported: Sequence[str] = ()) -> str:
+    """Return the name of an attention argument of transformers that is not implemented; '' if there is none.
+
+    Args:
+        arguments: of an attention function.
+        supported: names of those that the caller passes on, as `cap` (softcap) and `sinks` (s_aux).
+    """
+    return next((name for name in _UNSUPPORTED if name not in supported and arguments.get(name) is not None), "")
 
 
 def causal_attention(
-    query: Tensor, keys: Tensor, values: Tensor, *, window: int | None = None, scale: float | None = None, dropout: float = 0.0
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    *,
+    window: int | None = None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    cap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Compute causal attention of a row's last tokens over all of its tokens.
 
@@ -31,6 +46,7 @@ def causal_attention(
         window: sliding window in tokens, including the token itself; None for no limit.
         scale: of the scores; None for 1/√(head size).
         dropout: probability, applied to the attention weights.
+        cap, sinks: as of `swift_train.scored_attention`.
 
     Returns:
         (1, heads, count, head size).
@@ -41,6 +57,8 @@ def causal_attention(
         mask = torch.ones(count, length, dtype=torch.bool, device=query.device).tril(length - count)
         if window:
             mask = mask.triu(length - count - window + 1)
+    if cap or sinks is not None:
+        return scored_attention(query, keys, values, mask, scale=scale, dropout=dropout, cap=cap, sinks=sinks)
     grouped = query.shape[1] != keys.shape[1]
     return scaled_dot_product_attention(
         query, keys, values, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scale, enable_gqa=grouped
@@ -52,23 +70,21 @@ def attend_by_row(
     keys: Tensor,
     values: Tensor,
     lengths: Sequence[int],
-    *,
-    window: int | None = None,
-    scale: float | None = None,
-    dropout: float = 0.0,
+    **options: Any,
 ) -> Tensor:
-    """Compute causal attention of concatenated rows, of each over its own tokens; arguments as of `causal_attention`.
+    """Compute causal attention of concatenated rows, of each over its own tokens.
 
     Args:
         query: (1, heads, tokens, head size).
         keys, values: (1, key heads, tokens, head size).
         lengths: tokens of each row.
+        options: of `causal_attention`.
 
     Returns:
         (1, heads, tokens, head size).
     """
     rows = zip(*(torch.split(states, list(lengths), 2) for states in (query, keys, values)), strict=True)
-    return torch.cat([causal_attention(*row, window=window, scale=scale, dropout=dropout) for row in rows], 2)
+    return torch.cat([causal_attention(*row, **options) for row in rows], 2)
 
 
 def attend_by_segment(
@@ -76,14 +92,11 @@ def attend_by_segment(
     keys: Tensor,
     values: Tensor,
     prefixes: SharedPrefixes,
-    *,
-    window: int | None = None,
-    scale: float | None = None,
-    dropout: float = 0.0,
+    **options: Any,
 ) -> Tensor:
     """Compute causal attention of segments of rows, each over the segments that it continues and itself; otherwise as `attend_by_row`."""
     found = []
     for place, slices in prefixes.key_slices():
         before, after = (torch.cat([states[:, :, each] for each in slices], 2) for states in (keys, values))
-        found.append(causal_attention(query[:, :, place], before, after, window=window, scale=scale, dropout=dropout))
+        found.append(causal_attention(query[:, :, place], before, after, **options))
     return torch.cat(found, 2)

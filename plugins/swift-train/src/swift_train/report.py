@@ -62,6 +62,7 @@ def batching(runs: Sequence[ReportedRun]) -> Markup:
             found[run.name] = {
                 "engine": record.get("engine", ""),
                 "rows per forward pass": way,
+                **({"attention": ", ".join(attention)} if (attention := rows.get("kernels")) else {}),
                 **({"kernels": kernels} if (kernels := record.get("kernels", {}).get("name")) else {}),
                 **{_MEASURED.get(name, name.replace("_", " ")): value for name, value in rows.get("figures", {}).items()},
             }

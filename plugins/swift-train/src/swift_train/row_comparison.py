@@ -36,6 +36,7 @@ class Isolation:
         reason: why rows are computed one by one; empty if they may share a pass.
         causal: whether tokens attend only to earlier tokens.
         attention: the attention implementation that was installed for the run; empty for the model's own.
+        kernels: what computed that attention when it was compared; empty for the model's own.
         separate_prefixes: why tokens with which several rows begin are computed for each of them; empty if they are computed once.
         figures: loss differences in nats: the effect of the row's own first tokens, the noise, and the influence of other rows.
     """
@@ -45,6 +46,7 @@ class Isolation:
     causal: bool = True
     figures: dict[str, float] = field(default_factory=dict)
     attention: str = ""
+    kernels: tuple[str, ...] = ()
     separate_prefixes: str = "rows are told apart by the model's own attention"
 
     @property
@@ -129,6 +131,10 @@ class Comparison:
     def of_attention(self, boundaries: RowBoundaries) -> tuple[NDArray[Any], ...]:
         """Return the losses of a row between two others, and of the last tokens of a row of the maximum length."""
         return self._among(boundaries, 1), self._probe.run([self._ids(self._longest, 7)], last=_LAST)
+
+    def alone(self) -> tuple[NDArray[Any], ...]:
+        """Return the losses of a row, and of the last tokens of a row of the maximum length, each in a pass of its own."""
+        return self._probe.run([self._row]), self._probe.run([self._ids(self._longest, 7)], last=_LAST)
 
     def alike(self) -> list[Sample]:
         """Return three rows that begin alike, two of them for longer, with their own last tokens supervised."""

@@ -19,6 +19,7 @@ tokens attend to all tokens of their row, and the noise level is the least one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -95,33 +96,46 @@ def with_media(strategy: Strategy, task: ForwardLoss, samples: Samples, media: M
 def with_row_attention(strategy: Passes, task: ForwardLoss, tokens: Sequence[int], longest: int, isolation: Isolation) -> Isolation:
     """Install the attention of single rows (`swift_train.row_attention`) if the losses stay the same with it. Collective.
 
+    It may also isolate rows that the model's own attention does not.
+
     Args:
         strategy, task: they compute the losses; the strategy is built.
         tokens: token ids that occur in the rows.
         longest: tokens of the longest row; a window or a chunk of attention is seen only by rows that exceed it.
         isolation: of the model with its own attention.
     """
-    if not isolation.together or not isolation.causal or isolation.boundaries is RowBoundaries.MROPE:
+    if not isolation.causal or isolation.boundaries is RowBoundaries.MROPE or len(set(tokens)) < _DISTINCT:
         return isolation
     with RowProbe(strategy, task, (tokens[0], tokens[-1])) as probe:
         comparison = Comparison(probe, tokens, longest)
-        before = comparison.of_attention(isolation.boundaries)
+        try:
+            before = comparison.of_attention(isolation.boundaries) if isolation.together else comparison.alone()
+        except ProbeFailed:
+            return isolation
         if not strategy.reduce(float(probe.model is not None and row_attention.applies_to(probe.model)), "max"):
             return isolation
         assert probe.model is not None
         own = probe.model.config._attn_implementation
-        row_attention.install(probe.model)
-        try:
-            difference = max(map(root_mean_square, before, comparison.of_attention(RowBoundaries.CU_SEQLENS)))
-        except ProbeFailed:
-            difference = float("inf")
-        figures = {**isolation.figures, "other_attention": difference}
-        noise = Noise(**{name: isolation.figures[name] for name in ("effect", "same", "other")})
-        if difference > noise.company(probe.precision):
+        if not row_attention.install(probe.model):
+            return isolation
+        found, difference = isolation, float("inf")
+        with suppress(ProbeFailed):
+            found = isolation if isolation.together else comparison.decide()
+            after = comparison.of_attention(RowBoundaries.CU_SEQLENS) if isolation.together else comparison.alone()
+            difference = max(map(root_mean_square, before, after))
+        figures = {**found.figures, "other_attention": difference}
+        if not found.together or difference > _noise(found).company(probe.precision):
             row_attention.install(probe.model, own)
-            return replace(isolation, figures=figures)
-        found = replace(isolation, boundaries=RowBoundaries.CU_SEQLENS, figures=figures, attention=row_attention.IMPLEMENTATION)
-        return _with_shared_prefixes(found, probe, comparison, noise)
+            return replace(isolation, figures={**isolation.figures, "other_attention": difference})
+        found = replace(
+            found, boundaries=RowBoundaries.CU_SEQLENS, figures=figures, attention=row_attention.IMPLEMENTATION,
+            kernels=tuple(row_attention.kernels_of(probe.model)),
+        )  # fmt: skip
+        return _with_shared_prefixes(found, probe, comparison, _noise(found))
+
+
+def _noise(isolation: Isolation) -> Noise:
+    return Noise(**{name: isolation.figures[name] for name in ("effect", "same", "other")})
 
 
 def _with_shared_prefixes(isolation: Isolation, probe: RowProbe, comparison: Comparison, noise: Noise) -> Isolation:
