@@ -60,8 +60,8 @@ docs: install  ## write the generated pages anew
 	@$(BIN)/python docs/templates.py
 	@$(BIN)/python docs/rows.py
 
-bench: install  ## every benchmark; see docs/benchmarks.md
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+bench: install  ## benchmarks, their ratios as JSON, and what became slower: make bench BENCH_ARGS='sft_step --quick'
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 dist: install  ## a wheel of each distribution into dist/
 	@rm -rf dist && mkdir -p dist

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+from figures import ratio
+
 SWIFT = [sys.executable, "-c", "from swift_core.start import main; main()"]  # as the script `swift` does
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -52,6 +54,8 @@ def main() -> None:
     print(f"{'command':28} {'CPU s':>8} {'wall s':>8} {'to bare':>8} {'to click':>9}   (medians of {runs})")
     for name in COMMANDS:
         print(f"{name:28} {cpu[name]:8.3f} {wall[name]:8.3f} {cpu[name] / bare:8.1f} {cpu[name] / click:9.1f}")
+        if name.startswith("swift"):
+            ratio(f"{name} to python -c pass", cpu[name] / bare, "lower")
 
 
 if __name__ == "__main__":

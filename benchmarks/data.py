@@ -36,6 +36,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from figures import ratio
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -279,10 +281,10 @@ def compare(work: Work, threads: int, rounds: int) -> None:
     contents = {(one["digest"], one["packed_rows"]) for found in results.values() for one in found}
     assert [count for _, count in contents] == [work.rows], f"the sides do not make the same tokens and labels: {results}"
     print(f"\n{work.rows} rows of {work.turns} turns, {threads} core(s), {rounds} rounds; same ids and labels on all sides")
-    show(work.rows, results)
+    show(f"{work.turns} turns, {threads} cores", work.rows, results)
 
 
-def show(rows: int, results: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
+def show(work: str, rows: int, results: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
     """A table: medians over the rounds, and ratios to ours."""
     middle = {
         key: {name: statistics.median(one[name] for one in found) for name in found[0] if name != "digest"}
@@ -300,6 +302,8 @@ def show(rows: int, results: dict[tuple[str, str], list[dict[str, Any]]]) -> Non
             f"{own['resident']:.0f}", f"{best['resident'] / own['resident']:.2f}×",
         )  # fmt: skip
         print(f"{cache:6} {side:6}" + "".join(f"{figure:>11}" for figure in figures), flush=True)
+        if side != "ours":
+            ratio(f"{work}, {cache} cache, rows per CPU-second to {side}", own["cpu"] / best["cpu"])
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from figures import ratio
+
 COMMANDS = {"swift --help": ["--help"], "swift plugins": ["plugins"]}
 MODULE = '''"""A synthetic plugin."""
 
@@ -96,6 +98,8 @@ def main() -> None:
             median = statistics.median(times[name, count])
             each = f"{(median - none) * 1000 / count:8.2f}" if count else f"{'':8}"
             print(f"{name:16} {count:8} {median:8.3f} {median / none:8.2f} {each}")
+            if count:
+                ratio(f"{name} with {count} plugins to none", median / none, "lower")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import ratio
 from sft_step import LORA, TEMPLATE, Clock, recorder, trl_callback
 
 PAIRS, ANSWERS = 4, 8
@@ -353,6 +354,9 @@ def show(task: str, args: argparse.Namespace, tokens: int, results: dict[str, li
     for side in results:
         ratios = f"{speed[side]:13.1f} {speed['ours'] / speed[side]:8.2f}× {peak[side]:8.2f} {peak['ours'] / peak[side]:8.2f}×"
         print(f"{side:12} {ratios}", flush=True)
+        if side != "ours":
+            ratio(f"{task}, tokens per CPU-second to {side}", speed["ours"] / speed[side])
+            ratio(f"{task}, peak memory to {side}", peak["ours"] / peak[side], "lower")
     assert spread < 0.005, f"the sides do not learn the same: {losses}"
 
 

@@ -51,6 +51,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 import psutil
+from figures import ratio
 from swift_environments.isolated import isolated_entry
 from swift_serve import client
 from tokenizers import Tokenizer
@@ -388,6 +389,8 @@ def show(results: Mapping[tuple[int, str], Sequence[Mapping[str, float]]], absen
                     statistics.median(one[key] / two[key] for one, two in zip(rounds, theirs, strict=True)) for key in ("rate", "frugality")
                 )
                 print(f"| {streams} | {name} | {other} | {wall:.3f}× | {cpu:.3f}× |")
+                ratio(f"{streams} at once, tokens per CPU-second of {name} to {other}", cpu)
+                ratio(f"{streams} at once, tokens per second of {name} to {other}", wall)
 
 
 def generate(checkpoint: str, dtype: str) -> None:

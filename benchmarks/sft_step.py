@@ -30,6 +30,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from figures import ratio
 from torch.utils._python_dispatch import TorchDispatchMode
 
 if TYPE_CHECKING:
@@ -310,8 +311,12 @@ def show(threads: int, tokens: int, results: dict[str, list[dict[str, Any]]], le
     for side in results:
         cpu_ratio, wall_ratio, memory = speed["ours"] / speed[side], wall["ours"] / wall[side], peak["ours"] / peak[side]
         print(f"{side:12} {speed[side]:13.1f} {cpu_ratio:8.2f}× {wall[side]:9.1f} {wall_ratio:8.2f}× {peak[side]:8.2f} {memory:8.2f}×")
+        if side != "ours":
+            ratio(f"{threads} thread{'s' * (threads > 1)}, tokens per CPU-second to {side}", cpu_ratio)
+            ratio(f"{threads} thread{'s' * (threads > 1)}, peak memory to {side}", memory, "lower")
     share = 100 * speed["ours"] * least / tokens
     print(f"the matrix products of ours alone: {tokens / least:.1f} tokens/CPU s; ours is at {share:.0f} % of it")
+    ratio(f"{threads} thread{'s' * (threads > 1)}, share of the speed of its matrix products", share / 100)
     assert spread < 0.005, f"the sides do not learn the same: {losses}"
 
 

@@ -15,6 +15,7 @@ import statistics
 import time
 
 import torch
+from figures import ratio
 from swift_http import Sampling
 from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.serve_options import ServeOptions
@@ -76,9 +77,10 @@ def main() -> None:
                 rates[side].append(len(tokens) / seconds)
                 answers.append(tokens)
             assert answers[0] == answers[1]
-        ratio = statistics.median(one / other for one, other in zip(rates["with"], rates["without"], strict=True))
+        times = statistics.median(one / other for one, other in zip(rates["with"], rates["without"], strict=True))
         shown = {side: round(statistics.median(values), 1) for side, values in rates.items()}
-        print(f"{kind}: tokens per CPU-second {shown}, {ratio:.2f} times")
+        print(f"{kind}: tokens per CPU-second {shown}, {times:.2f} times")
+        ratio(f"{kind}, tokens per CPU-second with drafts to without", times)
     for engine in engines.values():
         engine.close()
 

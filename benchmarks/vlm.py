@@ -26,6 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from figures import ratio
 from sft_step import TEMPLATE, Clock, recorder, trl_callback
 
 ROWS_A_STEP, SIZE = 8, 112
@@ -168,6 +169,8 @@ def show(tokens: int, pictures: int, results: dict[str, list[dict[str, Any]]]) -
     for side, found in results.items():
         peak, losses = statistics.median(one["peak_gb"] for one in found), found[0]["losses"]
         figures = f"{tokens / cpu[side]:.0f} | {pictures / cpu[side]:.1f} | {cpu[side] / cpu['ours']:.2f}× | {peak:.2f}"
+        if side != "ours":
+            ratio(f"tokens per CPU-second to {side}", cpu[side] / cpu["ours"])
         print(f"| {side} | {figures} | {losses[0]:.4f}, {losses[-1]:.4f} |")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tests.gpu import correct, speed
+from tests.gpu import correct, memory, speed
 from tests.gpu.setting import Setting
 
 CHECKS: dict[str, Callable[[Setting], dict[str, Any]]] = {
@@ -23,9 +23,11 @@ CHECKS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "attention": correct.attention,
     "kernel": correct.kernel,
     "narrow": correct.narrow,
-    "quantized": correct.quantized,
-    "resumed": correct.resumed,
     "train": speed.train,
+    "memory": memory.planned,
+    "resumed": correct.resumed,
+    "quantized": correct.quantized,
+    "long": speed.train_long,
     "serve": speed.serve,
 }
 
@@ -36,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="", help="torch device; default: the accelerator of this machine")
     parser.add_argument("--small", action="store_true", help="tiny models also for the measurements")
     parser.add_argument("--only", nargs="*", choices=CHECKS, default=[*CHECKS], help="checks to run")
+    parser.add_argument("--minutes", type=float, default=25, help="no check is begun after so many")
     parser.add_argument("--output", type=Path, help="folder of results.jsonl; default: a new folder below the temporary one")
     args = parser.parse_args(argv)
     accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -45,9 +48,15 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = args.output or Path(tempfile.mkdtemp(prefix="swift-gpu-"))
     folder.mkdir(parents=True, exist_ok=True)
     setting = Setting(args.device or str(accelerator), args.small, folder)
-    failed = [name for name in args.only if not _run(name, setting)]
-    print(f"{len(args.only) - len(failed)} passed, {len(failed)} failed; results: {folder / 'results.jsonl'}")
-    return bool(failed)
+    ends, passed, skipped = time.monotonic() + 60 * args.minutes, [], []
+    for name in args.only:
+        if time.monotonic() > ends:
+            skipped.append(name)
+        else:
+            passed.append(_run(name, setting))
+    late = f", {len(skipped)} not begun after {args.minutes:g} minutes ({', '.join(skipped)})" if skipped else ""
+    print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed{late}; results: {folder / 'results.jsonl'}")
+    return not all(passed)
 
 
 def _run(name: str, setting: Setting) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from swift_testing.architectures import small_model
 from swift_train import row_attention
 from swift_train.options import PretrainOptions
+from swift_train.row_attention import Kernel
 from swift_train.row_isolation import probe_isolation, with_row_attention
 from swift_train.tasks import PretrainTask
 from swift_train.testing import run_training, training_run
@@ -17,8 +20,8 @@ from swift_train.testing import run_training, training_run
 from swift_core.plugins import registry
 from tests.gpu.setting import Setting, largest_difference, losses
 
-# A model with grouped heads, with a sliding window, with absolute positions, with a mixture of experts, and one that computes its mask
-_TYPES = {"llama": {}, "mistral": {"sliding_window": 5}, "gpt2": {}, "qwen3_moe": {}, "gemma2": {}}
+# Models with grouped heads, a sliding window, absolute positions, a mixture of experts, capped scores, and sinks
+_TYPES = {"llama": {}, "mistral": {"sliding_window": 5}, "gpt2": {}, "qwen3_moe": {}, "gemma2": {}, "gpt_oss": {}}
 _TOKENS = tuple(range(5, 45))
 
 
@@ -69,36 +72,53 @@ def attention(setting: Setting) -> dict[str, str]:
             strategy.build(lambda device, model=model: model, lambda module: torch.optim.SGD(module.parameters(), lr=0.1))
             task = PretrainTask(PretrainOptions())
             isolation = probe_isolation(strategy, task, _TOKENS, 64)
-            assert isolation.together, f"{kind}, {dtype}: {isolation.reason}"
             taken = with_row_attention(strategy, task, _TOKENS, 64, isolation)
+            assert taken.together, f"{kind}, {dtype}: {taken.reason}"
             difference = taken.figures.get("other_attention", 0.0)
-            found[f"{kind} {str(dtype).removeprefix('torch.')}"] = f"{taken.attention or 'its own'} ({difference:.1e})"
-    assert row_attention.IMPLEMENTATION in found["llama float32"], found
+            found[f"{kind} {str(dtype).removeprefix('torch.')}"] = f"{', '.join(taken.kernels) or 'its own'} ({difference:.1e})"
+    assert "its own" not in found["llama float32"], found
     if setting.device.startswith("cuda"):
-        assert row_attention.IMPLEMENTATION in found["llama bfloat16"], found
+        assert Kernel.FLASH.value in found["llama bfloat16"], found
     return found
 
 
-def kernel(setting: Setting) -> dict[str, float]:
-    """Compare the variable-length kernel with attention row by row, output and gradients, with and without a window."""
-    if not setting.device.startswith("cuda"):
-        return {}
-    random = torch.Generator(setting.device).manual_seed(0)
+def kernel(setting: Setting) -> dict[str, str]:
+    """Compare the kernels of attention within rows with attention row by row in float32, output and gradients; record which were taken."""
     ends = torch.tensor([0, 17, 200, 333], dtype=torch.int32, device=setting.device)
-    shapes = ((1, 8, 333, 64), (1, 2, 333, 64), (1, 2, 333, 64))
-    module, found = torch.nn.Module(), {}
-    for window in (None, 50):
-        outputs = []
-        for dtype in (torch.float32, torch.bfloat16):  # row by row, the kernel
-            random.manual_seed(0)
-            states = [torch.randn(shape, generator=random, device=setting.device) for shape in shapes]
-            states = [state.bfloat16().to(dtype).requires_grad_() for state in states]
-            output, _ = row_attention.attend(module, *states, None, cu_seq_lens_q=ends, max_length_q=183, sliding_window=window)
-            output.float().square().sum().backward()
-            outputs.append([output.float().detach(), *(state.grad.float() for state in states if state.grad is not None)])
-        found[f"window {window}"] = max(float((a - b).abs().max() / a.abs().max()) for a, b in zip(*outputs, strict=True))
-    assert max(found.values()) < 0.03, found
+    kinds: dict[str, dict[str, Any]] = {
+        "causal": {}, "window": {"sliding_window": 50}, "capped": {"softcap": 5.0}, "sinks": {"s_aux": True}, "large heads": {"size": 320},
+    }  # fmt: skip
+    found, worst = {}, {}
+    for kind, options in kinds.items():
+        expected, _ = _attended(setting, ends, torch.float32, Kernel.BY_ROW, options)
+        for dtype in (torch.float32, torch.bfloat16):
+            name = f"{kind} {str(dtype).removeprefix('torch.')}"
+            values, taken = _attended(setting, ends, dtype, None, options)
+            worst[name] = max(float((a - b).abs().max() / a.abs().max()) for a, b in zip(expected, values, strict=True))
+            found[name] = f"{taken.name} ({worst[name]:.1e})"
+    assert all(each < (0.03 if "bfloat16" in name else 1e-3) for name, each in worst.items()), found
+    if setting.device.startswith("cuda"):
+        assert "FLASH" in found["causal bfloat16"], found
+        assert "FLEX" in found["capped bfloat16"], found
     return found
+
+
+def _attended(
+    setting: Setting, ends: torch.Tensor, dtype: torch.dtype, kernel: Kernel | None, options: dict[str, Any]
+) -> tuple[list[torch.Tensor], Kernel]:
+    """Return the output and the gradients of attention in float32, and the kernel that was taken: `kernel` if one is given."""
+    random = torch.Generator(setting.device).manual_seed(0)
+    given = dict(options)
+    size = given.pop("size", 64)
+    shapes = ((1, 8, 333, size), (1, 2, 333, size), (1, 2, 333, size), (8,))
+    states = [torch.randn(shape, generator=random, device=setting.device).bfloat16().to(dtype).requires_grad_() for shape in shapes]
+    if "s_aux" in given:
+        given["s_aux"] = states[3]
+    module = torch.nn.Module()
+    with mock.patch.object(row_attention, "_kernel", return_value=kernel) if kernel else nullcontext():
+        output, _ = row_attention.attend(module, *states[:3], None, cu_seq_lens_q=ends, max_length_q=183, **given)
+    output.float().square().sum().backward()
+    return [output.float().detach(), *(state.grad.float() for state in states if state.grad is not None)], vars(module)["attention_kernel"]
 
 
 def quantized(setting: Setting) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import torch
 from swift_testing.rig import write_tiny_model
 from swift_train.testing import run_training, training_run
 
+from swift_core.contract import Run
+
 WORDS = [
     "the",
     "capital",
@@ -80,14 +82,16 @@ class Setting:
             model: if other than the tiny one.
             options: of `training_run`.
         """
+        return run_training(self.run(device=device, dtype=dtype, model=model, **options), self.folder / name)
+
+    def run(self, *, device: str = "", dtype: str = "float32", model: Path | None = None, **options: Any) -> Run:
+        """Return the run that `train` does; the arguments are its own."""
         device = device or self.device
         plan = {"learning_rate": 1e-2, "batch_size": 4, "max_steps": 6, "max_length": 256, "truncation": "right", **options}
         verb = {"device": device, "dtype": dtype, **plan.pop("verb_options", {})}
         parallel = {"device": device}
-        run = training_run(
-            model or self.model(), plan.pop("rows", None) or self.rows(), verb_options=verb, parallel_options=parallel, **plan
-        )
-        return run_training(run, self.folder / name)
+        rows = plan.pop("rows", None) or self.rows()
+        return training_run(model or self.model(), rows, verb_options=verb, parallel_options=parallel, **plan)
 
     def reset_peak(self) -> None:
         """Begin measuring the peak memory of the accelerator anew."""

@@ -31,9 +31,16 @@ STEPS = 6  # the first is not counted
 
 def train(setting: Setting) -> dict[str, Any]:
     """Measure LoRA in bfloat16 on a model with the shapes of Llama-8B and random weights, rows of up to 2,048 tokens, and TRL beside it."""
-    model = _large(setting)
-    words = 60 if setting.small else 2200
-    rows, length = setting.rows(4 * STEPS, words), 128 if setting.small else 2048
+    return _against_trl(setting, words=60 if setting.small else 2200, length=128 if setting.small else 2048)
+
+
+def train_long(setting: Setting) -> dict[str, Any]:
+    """Measure the same with rows of up to 16,384 tokens."""
+    return _against_trl(setting, words=120 if setting.small else 17600, length=256 if setting.small else 16384)
+
+
+def _against_trl(setting: Setting, *, words: int, length: int) -> dict[str, Any]:
+    model, rows = _large(setting), setting.rows(4 * STEPS, words)
     found = {"ours": _measured(setting, lambda: _ours(setting, model, rows, length))}
     if find_spec("trl"):
         found["trl"] = _measured(setting, lambda: _trl(setting, model, rows, length))

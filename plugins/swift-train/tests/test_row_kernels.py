@@ -71,6 +71,23 @@ def test_outputs_and_gradients_are_those_with_a_mask_of_all_tokens(kind, kernel,
         assert float((one - other).abs().max() / other.abs().max()) < 1e-5
 
 
+def test_it_is_taken_only_if_its_kernels_can_be_compiled(monkeypatch):
+    monkeypatch.setattr(flex_rows, "_DEVICES", ("cpu",))
+    monkeypatch.setattr(flex_rows, "has_triton", lambda: True)
+    compiled = []
+    monkeypatch.setattr(flex_rows, "_function", lambda device: lambda *states, **options: compiled.append(device) or 1 / 0)
+    flex_rows._works.cache_clear()
+    query = torch.zeros(1, 2, 8, 16)
+    assert not flex_rows.computes(query)
+    assert not flex_rows.computes(query)
+    assert compiled == ["cpu"]
+    flex_rows._works.cache_clear()
+    monkeypatch.setattr(flex_rows, "_function", lambda device: library.flex_attention)
+    monkeypatch.setattr(library, "_validate_device", lambda *states: None)
+    assert flex_rows.computes(query)
+    flex_rows._works.cache_clear()
+
+
 @pytest.mark.parametrize("window", [None, 1, 100, 128, 129, 300])
 @pytest.mark.parametrize("tokens", [5, 128, 700])
 def test_no_block_is_left_out_and_whole_ones_need_no_mask(tokens, window):

@@ -20,8 +20,20 @@ _DEVICES = ("cuda", "xpu")  # those that Triton compiles for
 
 
 def computes(query: Tensor) -> bool:
-    """Return whether FlexAttention has kernels for the device of these queries."""
-    return query.device.type in _DEVICES and has_triton()
+    """Return whether FlexAttention has kernels for these queries, by a small attention on their device."""
+    return query.device.type in _DEVICES and has_triton() and _works(query.device, query.dtype, query.shape[-1])
+
+
+@cache
+def _works(device: torch.device, dtype: torch.dtype, size: int) -> bool:
+    """Compute an attention with its gradient: Triton needs a C compiler, and has no kernels for some GPUs and head sizes."""
+    states = torch.ones(1, 1, BLOCK, size, device=device, dtype=dtype, requires_grad=True)
+    try:
+        with torch.enable_grad():
+            attend(states, states, states, torch.tensor([0, BLOCK], device=device)).sum().backward()
+    except Exception:  # whatever a compiler raises, rows are computed one after another
+        return False
+    return states.grad is not None
 
 
 def attend(
