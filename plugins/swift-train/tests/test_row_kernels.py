@@ -50,9 +50,10 @@ def inputs(heads: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("kernel", [row_attention.Kernel.FLEX, row_attention.Kernel.BY_ROW], ids=lambda kernel: kernel.name)
 @pytest.mark.parametrize("kind", KINDS)
-def test_outputs_and_gradients_are_those_with_a_mask_of_all_tokens(kind, kernel, request):
+def test_outputs_and_gradients_are_those_with_a_mask_of_all_tokens(kind, kernel, request, monkeypatch):
     if kernel is row_attention.Kernel.FLEX:
         request.getfixturevalue("flex")
+    monkeypatch.setattr(row_attention, "use_onednn_matmul", lambda: None)  # blocks of queries, on some processors
     options = dict(KINDS[kind])
     heads, found = options.pop("heads", 4), []
     sinking = options.pop("s_aux", False)
