@@ -89,7 +89,6 @@ def test_a_file_of_options(tmp_path):
         ("train --model M", ""),
         ("sft --global_batch_size 3 --micro_batch_size 2", "--global_batch_size"),
         ("sft --mtp_num_layers 1", "--mtp_num_layers"),
-        ("sft --fp8_format e4m3", "--fp8_format"),
         ("export --model M", "--to_hf"),
         ("export --adapters A --to_hf true --fp8_recipe blockwise", "--fp8_recipe"),
     ],
@@ -155,4 +154,7 @@ def test_uneven_stages_have_all_layers_in_order(ends):
 
 
 def test_what_is_switched_off_is_no_error():
+    line = swift_line(shlex.split("sft --fp8_recipe blockwise --fp8_format e4m3 --fp8_param_gather true"), {})
+    assert line.words == ["sft", "--parallel", "megatron", "--fp8"]
+    assert "blockwise" in line.notes[0]
     assert swift_line(shlex.split("sft --fp8_param_gather false --sequence_parallel true"), {}).words == ["sft", "--parallel", "megatron"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from functools import partial
@@ -183,6 +184,20 @@ def test_losses_of_whole_rows(tiny_model, tmp_path, layout):
     one = steps(run_training(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one"))
     assert len({loss for loss, _ in one}) == 3
     close(train(run_of(tiny_model, rows, layout, **more), ALL[layout][0], tmp_path / "many"), one)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="needs torchao")
+@pytest.mark.parametrize(("layout", "tuner"), [("TP1", "full"), ("TP2", "full"), ("SP2", "full"), ("CP2 PP2", "full"), ("TP2", "lora")])
+def test_products_in_float8(tiny_model, rows, tmp_path, layout, tuner):
+    """Losses and norms near those without, and not equal; every linear layer of the blocks of a process computes in it."""
+    plain = torch.tensor(steps(run_training(training_run(tiny_model, rows, **settings(1, tuner=tuner)), tmp_path / "one")))
+    run = run_of(tiny_model, rows, layout, tuner=tuner, fp8=True)
+    eight = torch.tensor(train(run, ALL[layout][0], tmp_path / "many"))
+    torch.testing.assert_close(eight[:, 0], plain[:, 0], rtol=0.03, atol=0)
+    torch.testing.assert_close(eight[:, 1], plain[:, 1], rtol=0.2, atol=0)
+    assert not torch.allclose(eight, plain, rtol=1e-6, atol=0)
+    blocks = 2 // ALL[layout][1].get("pipeline", 1)
+    assert json.loads((tmp_path / "many/parallel.json").read_text())["float8_layers"] == 4 * blocks
 
 
 @pytest.mark.parametrize("layout", ["TP2 DP2", "PP2", "SP2", "CP4", "SP2 CP2"])

@@ -19,6 +19,7 @@ _SIZES = ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context
 _KEPT = ("output_dir", "output", "dtype", "torch_dtype", "overwrite", "exist_ok", "hub", "use_hf")  # options of merge and export
 _READ = ("model", "mcore_model", "load", "adapters", "mcore_adapter", "mcore_adapters", "merge_lora", "to_hf", "to_mcore")
 _ROLES = ("train", "rollout", "teacher")
+_FLOAT8 = ("fp8_recipe", "fp8_format")
 _SCORE_TASKS = ("rm", "seq_cls", "embedding", "reranker")
 _SHARED_OUT = (
     *_SIZES, "sequence_parallel", "expert_model_parallel_size", "expert_tensor_parallel_size", "use_distributed_optimizer",
@@ -81,6 +82,7 @@ def swift_line(argv: Sequence[str], environment: Mapping[str, str]) -> Line:
         line.notes.append(f"--merge_lora: the adapter is written to {line.merged}, and the merged model to {line.merged}-merged")
     flags.pop("merge_lora", None)
     _scores(flags, line)
+    _float8(flags, line)
     for name, values in flags.items():
         _translate(name, values, line)
     return line
@@ -156,6 +158,15 @@ def _scores(flags: dict[str, list[str]], line: Line) -> None:
     )
 
 
+def _float8(flags: dict[str, list[str]], line: Line) -> None:
+    """Compute in float8, if a recipe or a format is given; it has one of its own."""
+    given = {name: " ".join(flags.pop(name)) for name in _FLOAT8 if name in flags}
+    if given:
+        line.words.append("--fp8")
+        asked = " ".join(f"--{name} {value}" for name, value in given.items())
+        line.notes.append(f"{asked}: --fp8 here, torchao's float8 with one scale for each tensor, computed anew for each product")
+
+
 def _batch(flags: dict[str, list[str]], line: Line, environment: Mapping[str, str]) -> None:
     """Read the global batch size, which is rows per micro-batch × accumulation × replicas of the model."""
     whole = flags.pop("global_batch_size", None)
@@ -184,7 +195,7 @@ def _export(flags: dict[str, list[str]], rest: Sequence[str]) -> Line:
     Raises:
         UsageError: there is nothing to convert, or it is to be quantized.
     """
-    fp8 = [name for name, values in flags.items() if name.startswith("fp8_") and _refused(name, values[-1] if values else "true")]
+    fp8 = [name for name in flags if name in _FLOAT8 or (name == "fp8_param_gather" and _is(flags, name))]
     adapter = flags.get("adapters") or flags.get("mcore_adapter") or flags.get("mcore_adapters") or []
     merges = _is(flags, "merge_lora") or (bool(adapter) and _is(flags, "to_hf") and "merge_lora" not in flags)
     if not (merges if adapter else _is(flags, "to_mcore") or _is(flags, "to_hf")) and not (adapter and "merge_lora" in flags):

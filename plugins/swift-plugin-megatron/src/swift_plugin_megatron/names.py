@@ -54,7 +54,7 @@ IGNORED: Mapping[str, str] = {
     "colocate_groups": "answers are sampled by the engine of --rollout, which has its own process",
     "test_convert_dtype": "every result is verified against its source, and its checks are written to the report",
     "group_by_length=false": _SPEED,
-    "fp8_param_gather=false": _SPEED,
+    "fp8_param_gather": "weights are kept in float32 and rounded for each product: it changes memory only",
     "load_data_args=false": _SPEED,
 }
 
@@ -62,9 +62,6 @@ REFUSED: Mapping[str, str] = {
     "moe_router_load_balancing_type": "Only aux_loss balances the load of experts, with the weight --moe_aux_loss_coeff.",
     "moe_pad_expert_input_to_capacity": "Experts compute the tokens that they get, without padding: leave it out.",
     "mtp_num_layers": "Heads that predict several tokens are not trained: leave it out.",
-    "fp8_format": "Training in float8 is not available: leave it out to train in bfloat16.",
-    "fp8_recipe": "Training in float8 is not available: leave it out to train in bfloat16.",
-    "fp8_param_gather": "Training in float8 is not available: leave it out to train in bfloat16.",
     "expert_tensor_parallel_size": "Experts are never sharded by tensor parallelism: leave it out, and use --expert_model_parallel_size.",
     "account_for_embedding_in_pipeline_split": "Give the first stage fewer layers: --decoder_first_pipeline_num_layers N.",
     "account_for_loss_in_pipeline_split": "Give the last stage fewer layers: --decoder_last_pipeline_num_layers N.",

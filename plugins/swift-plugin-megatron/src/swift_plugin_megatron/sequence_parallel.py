@@ -36,7 +36,11 @@ class ColumnLinear(ColumnParallelLinear):  # type: ignore[misc]
     def forward(self, input_: Tensor, weight: Tensor | None = None, runtime_gather_output: bool | None = None) -> tuple[Tensor, Any]:
         """Return the output, and the bias if it is to be added later, as megatron-core's layer does."""
         bias, later = (None, self.bias) if self.skip_bias_add else (self.bias, None)
-        output: Tensor = _GatherLinear.apply(input_, self.weight, bias, self.tp_group)  # type: ignore[no-untyped-call]
+        if own := getattr(self, "product", None):  # of float8
+            gathered: Tensor = _GatherTokens.apply(input_, self.tp_group)  # type: ignore[no-untyped-call]
+            output: Tensor = own.product(gathered, self.weight)
+            return (output if bias is None else output + bias), later
+        output = _GatherLinear.apply(input_, self.weight, bias, self.tp_group)  # type: ignore[no-untyped-call]
         return output, later
 
 
@@ -45,9 +49,23 @@ class RowLinear(RowParallelLinear):  # type: ignore[misc]
 
     def forward(self, input_: Tensor) -> tuple[Tensor, Any]:
         """Return the output, and the bias if it is to be added later, as megatron-core's layer does."""
-        partial = functional.linear(input_, self.weight)
+        own = getattr(self, "product", None)  # of float8
+        partial = own.product(input_, self.weight) if own else functional.linear(input_, self.weight)
         output = scatter_tokens(partial, equal_counts(len(partial) // dist.get_world_size(self.tp_group), self.tp_group), self.tp_group)
         return (output, self.bias) if self.skip_bias_add or self.bias is None else (output + self.bias, None)
+
+
+class _GatherTokens(Function):
+    """All-gather the tokens; the gradient is reduce-scattered."""
+
+    @staticmethod
+    def forward(context: Any, local: Tensor, group: dist.ProcessGroup) -> Tensor:
+        context.counts, context.group = equal_counts(len(local), group), group
+        return all_gather(local, context.counts, group)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return reduce_scatter(gradient.contiguous(), context.counts, context.group), None
 
 
 class _GatherLinear(Function):

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.broadcast_loading import broadcast_parameters
+from swift_train.float8 import float8_layers
 from torch import nn
 
 from swift_core.contract import UsageError
 from swift_plugin_megatron import groups, layout, lora
 from swift_plugin_megatron.check import unsupported_settings
 from swift_plugin_megatron.conversion import WeightConverter
+from swift_plugin_megatron.float8 import compute_in_float8
 from swift_plugin_megatron.gradients import TrainableShard
 from swift_plugin_megatron.layout import Heads
 from swift_plugin_megatron.maps import architectures
@@ -82,7 +84,11 @@ class ShardedModel:
         if getattr(module, "is_activation_checkpointing", False):
             for stage in self.chunks:
                 stage.enable_checkpointing()
+        float8 = float8_layers(module)
+        chosen = [each for each in base if self.is_local(each) and not each.tied and float8.issuperset(each.hf_names)]
         self._load(weights, device)
+        layers = [self.stages.get_submodule(self.parameter_name(placement).rpartition(".")[0]) for placement in chosen]
+        self.float8_layers = compute_in_float8(layers, device) if chosen else 0
 
     @property
     def local_placements(self) -> list[Placement]:

@@ -62,7 +62,11 @@ class MegatronStrategy:
         dtype = compute_dtype(module)
         self.model = ShardedModel(module, self.options, self.sizes, self.device, dtype)
         self.stages = self.model.stages
-        self.placement = verify_sharding(self.model) | {"precision": str(dtype).removeprefix("torch."), "full_readers": full_readers}
+        self.placement = (
+            verify_sharding(self.model)
+            | {"float8_layers": self.model.float8_layers}
+            | {"precision": str(dtype).removeprefix("torch."), "full_readers": full_readers}
+        )
         self.optimizer = optimizer(self.stages)
         self.settings = group_settings(self.optimizer)
         self.master_weights = MasterWeights(self.stages, dtype)

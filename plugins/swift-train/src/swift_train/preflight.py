@@ -110,13 +110,6 @@ def float8(run: Run) -> Iterator[Problem]:
         yield Problem(
             code="TRAIN-222", where="fp8", message="float8 needs torchao, which is not installed", hint="pip install 'torchao>=0.17'"
         )
-    if run.part("parallel").name == "megatron":
-        yield Problem(
-            code="TRAIN-223",
-            where="fp8",
-            message="megatron-core has linear layers of its own",
-            hint="Use --parallel fsdp, or leave --fp8 out.",
-        )
     if "quantizer" in run.parts:
         yield Problem(
             code="TRAIN-224", where="fp8", message="quantized weights have kernels of their own", hint="Leave the quantizer or --fp8 out."
