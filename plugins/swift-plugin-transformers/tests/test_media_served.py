@@ -18,6 +18,8 @@ from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.media_sources import MediaPrompt
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
+from swift_testing.audio_models import write_audio_model
+from swift_testing.media_files import write_tone
 from swift_testing.vision_models import write_vision_model
 from swift_train.build import load_checkpoint
 from swift_train.testing import run_training, training_run, write_rows
@@ -136,6 +138,39 @@ def test_over_http(engine, tiny_model):
         text.close()
     assert refused.status_code == 400
     assert "this model accepts text only" in refused.json()["error"]["message"]
+
+
+def test_audio_over_http(tmp_path):
+    """As `input_audio` and as `audio_url`: the prompt is that of the model's own processor."""
+    engine = engine_of(write_audio_model(tmp_path / "model", "qwen2_audio"))
+    write_tone(tmp_path / "tone.wav", 440, 0.5)
+    data = base64.b64encode((tmp_path / "tone.wav").read_bytes()).decode()
+    own = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    try:
+        text = {"type": "text", "text": "?"}
+        prompt = engine.render([{"role": "user", "content": [{"type": "audio", "audio": f"data:audio/wav;base64,{data}"}, text]}])
+        with Served(engine=engine) as server:
+            answers = [
+                server.post(
+                    "/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": [part, text]}], "max_tokens": 4}
+                )
+                for part in (own, {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{data}"}})
+            ]
+            refused = [
+                server.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": [part]}]})
+                for part in (
+                    {**own, "input_audio": {"data": "UklGRg==", "format": "wav"}},
+                    {"type": "audio_url", "audio_url": {"url": "http://127.0.0.1/a.wav"}},
+                    {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
+                )
+            ]
+            routes = server.get("/openapi.json").json()["paths"]
+    finally:
+        engine.close()
+    assert [answer.json()["usage"]["prompt_tokens"] for answer in answers] == [len(prompt)] * 2
+    assert answers[0].json()["choices"][0]["message"] == answers[1].json()["choices"][0]["message"]
+    assert [answer.status_code for answer in refused] == [400] * 3
+    assert "/v1/audio/transcriptions" not in routes
 
 
 def asked_over_http(url: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Every video processor of transformers needs torchvision, which the lane `media` 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from swift_http.testing import Served
 from swift_testing.audio_models import AUDIO
 from swift_testing.media_files import write_tone, write_video
 from swift_testing.vision_models import VISION, write_media_model
@@ -104,9 +106,22 @@ def check_output(output: Path, folder: Path) -> None:
             parts = [{"type": "video", "video": f"file://{folder}/{colour}.mp4"}, {"type": "text", "text": "What colour?"}]
             prompt = engine.render([{"role": "user", "content": parts}])
             found.append([token.logprob for token in asyncio.run(engine.score(prompt, model="m", top=0))][-1])
+        url = f"data:video/mp4;base64,{base64.b64encode((folder / 'green.mp4').read_bytes()).decode()}"
+        parts = [{"type": "video_url", "video_url": {"url": url}}, {"type": "text", "text": "What colour?"}]
+        with Served(engine=engine) as server:
+            body = {"model": "m", "messages": [{"role": "user", "content": parts}], "max_tokens": 2}
+            answered = server.post("/v1/chat/completions", body).json()
+            refused = server.post("/v1/chat/completions", {**body, "messages": [{"role": "user", "content": [_broken(parts[0])]}]})
+        assert answered["usage"]["prompt_tokens"] == len(prompt)
+        assert (refused.status_code, "can't be decoded" in refused.text) == (400, True)
     finally:
         engine.close()
     assert abs(found[0] - found[1]) > 1e-4
+
+
+def _broken(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part with a video of which the end is missing."""
+    return {**part, "video_url": {"url": part["video_url"]["url"][:100]}}
 
 
 def _picture(path: Path) -> None:

@@ -67,8 +67,6 @@ def _omni3(fields: dict[str, Any], tokenizer: Any) -> None:
         "output_dim": width,
         "num_mel_bins": _MELS,
         "max_source_positions": 200,
-        "n_window": 20,
-        "n_window_infer": 40,
         "encoder_layers": 2,
     }
     fields["audio_config"] = {**small(omni.Qwen3OmniMoeAudioEncoderConfig), **sizes, "downsample_hidden_size": 32}
