@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import jsonschema
 import openai
 import pytest
 import torch
-from swift_http import Limits, create_app
+from swift_http import Limits, Sampling, create_app
 from swift_http.fuzzing import mutations
 from swift_http.server import Server, bind, url_of
 from swift_plugin_transformers.batching import Batcher
@@ -302,3 +303,11 @@ def test_one_bad_value_is_never_a_failure(served: Asked):
                 response = client.post(url + path, content=content)
                 assert response.status_code < 500, (path, words, response.text)
     assert served.engine.fault is None
+
+
+def test_values_that_take_nothing_away_cost_nothing(served: Asked) -> None:
+    """Clients such as online training send every field; each processor is a pass over the vocabulary at every token."""
+    neutral = Sampling(temperature=1.0, top_p=1.0, top_k=0, min_p=0.0, repetition_penalty=1.0)
+    model = served.engine._served
+    assert not model.logits_processors(model.generation_config(3, neutral), 3, [])
+    assert len(model.logits_processors(model.generation_config(3, replace(neutral, min_p=0.1)), 3, [])) == 1

@@ -216,7 +216,7 @@ class ServedModel:
             temperature=_first(sampling.temperature, config.temperature, 1.0) if sample else None,
             top_p=_first(sampling.top_p, config.top_p, 1.0) if sample else None,
             top_k=_first(sampling.top_k, config.top_k, 0) if sample else None,
-            min_p=_first(sampling.min_p, config.min_p) if sample else None,
+            min_p=(_first(sampling.min_p, config.min_p) or None) if sample else None,  # 0 takes nothing away, and costs a softmax a token
             min_new_tokens=sampling.min_tokens or None,
             sequence_bias=[[[token], float(bias)] for token, bias in sampling.logit_bias] or None,
             repetition_penalty=_first(sampling.repetition_penalty, config.repetition_penalty),
