@@ -30,7 +30,9 @@ LANES = {
     ),
     "export": Lane(30, "the real model as GGUF, ONNX, OpenVINO, with their own engines"),
     "kernels": Lane(2, "Liger's kernels in Triton's interpreter: losses and gradients of small models are those of their own operations"),
-    "kill": Lane(12, "runs killed at random instants go on bit for bit: ddp, fsdp, mesh"),
+    "kill": Lane(
+        14, "killed at random instants, runs go on bit for bit: ddp, fsdp, mesh; DPO, GRPO and online DPO, also while they sample"
+    ),
     "media": Lane(4, "families whose processors need torchvision, small and random: trained on images and videos, saved, loaded, served"),
     "megatron": Lane(14, "megatron-core against one process, on 17 ways to spread a model"),
     "mesh": Lane(2, "a mesh of four processes, on one axis or two, and DoRA, against one process; resumed too"),

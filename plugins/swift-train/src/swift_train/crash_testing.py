@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from swift_train.resume import candidates
 from swift_train.testing import Ranks, run_training
 
 Step = tuple[float, float]  # loss and gradient norm
+Moment = Callable[[Path], bool]  # whether an attempt is at a moment, by its run folder
 _KINDS = ("start", "step", "step", "save", "save")
 _TIMEOUT = 300.0  # seconds until an attempt must reach its kill, or its end
 
@@ -31,6 +32,7 @@ class KillReport:
     steps: dict[int, set[Step]] = field(default_factory=dict)
     kills: int = 0
     in_saves: int = 0  # kills that left a partial checkpoint
+    moments: dict[str, int] = field(default_factory=dict)  # kills by kind of moment
 
     def add(self, folder: Path) -> None:
         """Add the steps in a run folder's metrics."""
@@ -47,7 +49,9 @@ def steps_of(folder: Path) -> dict[int, Step]:
     return {}
 
 
-def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int) -> KillReport:
+def train_through_kills(
+    make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int, moments: Mapping[str, Moment] | None = None
+) -> KillReport:
     """Train to the end while killing all ranks with SIGKILL `kills` times, resuming from the last checkpoint each time.
 
     The moments are random: of five kills, one is at the start, two are in a step and two in a save, in random order. In half of them one
@@ -58,9 +62,11 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
         folder: parent of the attempts' run folders.
         ranks: number of processes.
         seed: of the random moments.
+        moments: further moments by name, told by an attempt's run folder, such as sampling; each is added to the five.
     """
     chance, attempt, resume = random.Random(seed), 0, ""
-    survived, kinds = KillReport(folder), list[str]()
+    survived, kinds, own = KillReport(folder), list[str](), moments or {}
+    every = [*_KINDS, *own]
     while True:
         attempt += 1
         home = folder / f"attempt-{attempt}"
@@ -72,13 +78,15 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
             survived.output = home / "output"
             return survived
         group = Ranks(ranks, partial(run_training, run, home, held=True))
-        kinds = kinds or chance.sample(_KINDS, len(_KINDS))
-        _wait_for_moment(group, home, kinds.pop(), chance)
+        kinds = kinds or chance.sample(every, len(every))
+        kind = kinds.pop()
+        _wait_for_moment(group, home, kind, chance, own.get(kind))
         if not all(process.is_alive() for process in group.processes):
             group.results(_TIMEOUT)  # raises the error of a failed rank
             raise AssertionError("the training ended before it was killed")
         _kill(group, chance)
         survived.kills += 1
+        survived.moments[kind] = survived.moments.get(kind, 0) + 1
         survived.in_saves += bool(list((home / "checkpoints").glob(".step-*")))
         survived.add(home)
         with suppress(UsageError):  # no checkpoint yet: start from scratch
@@ -86,13 +94,16 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
             resume = str(home)
 
 
-def _wait_for_moment(group: Ranks, home: Path, kind: str, chance: random.Random) -> None:
+def _wait_for_moment(group: Ranks, home: Path, kind: str, chance: random.Random, moment: Moment | None = None) -> None:
     if kind == "start":
         time.sleep(chance.uniform(0, 1.5))
         return
     begun = chance.randint(1, 4)
     _until(group, lambda: len(steps_of(home)) >= begun or (home / "held").exists())
-    if kind == "save":
+    if moment:
+        _until(group, lambda: moment(home) or (home / "held").exists())
+        time.sleep(chance.uniform(0, 0.01))
+    elif kind == "save":
         _until(group, lambda: bool(list((home / "checkpoints").glob(".step-*"))) or (home / "held").exists())
         time.sleep(chance.uniform(0, 0.01))  # a save of a tiny model is short
     else:
