@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -21,10 +22,12 @@ import httpx2
 import pytest
 import uvicorn
 from swift_gateway.app import create_app
-from swift_gateway.config import parse
+from swift_gateway.config import ServerAddress, parse
 from swift_gateway.prefixes import BLOCK, PrefixTable
 from swift_gateway.quotas import Bucket
+from swift_gateway.servers import Demand, Pool, Upstream
 from swift_http.disconnects import DisconnectingClient
+from swift_http.errors import ApiError
 from swift_http.server import bind, url_of
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.scripted import reply
@@ -225,6 +228,29 @@ def test_servers_that_die_at_random_lose_no_request_that_had_not_begun(count: in
         assert gateway.metric("swift_gateway_server_running") == gateway.metric("swift_gateway_queued") == 0
     assert {answer.status_code for answer in answers} == {200}
     assert all("answer" in answer.text for answer in answers)
+
+
+def test_a_server_that_restarts_is_waited_for() -> None:
+    """One that has never been reached is not."""
+    demand = Demand("fake", "", 1)
+
+    async def ask(upstream: Upstream, *, back: bool) -> Upstream:
+        pool = Pool(parse({"servers": [upstream.url], "queue_timeout": 0.2}, where=""), [upstream])
+        asked = asyncio.create_task(pool.acquire(demand))
+        await asyncio.sleep(0.01)
+        if back:
+            upstream.up = True
+            pool.changed()
+        return await asked
+
+    def down(*models: str) -> Upstream:
+        return Upstream(ServerAddress("http://127.0.0.1:1/v1"), models)
+
+    assert asyncio.run(ask(down("fake"), back=True)).running == 1
+    for upstream, code in ((down("fake"), "queue_timeout"), (down(), "no_server")):
+        with pytest.raises(ApiError) as caught:
+            asyncio.run(ask(upstream, back=False))
+        assert caught.value.body["error"]["code"] == code
 
 
 @pytest.mark.parametrize(

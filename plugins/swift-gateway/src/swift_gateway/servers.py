@@ -133,8 +133,14 @@ class Pool:
         return [upstream for upstream in self.upstreams if upstream.up and not upstream.draining]
 
     def _choose(self, demand: Demand, excluded: Collection[Upstream]) -> Upstream | None:
-        """Return the server with the fewest outstanding tokens, less those of a prefix that it has seen; None if all are busy."""
+        """Return the server with the fewest outstanding tokens, less those of a prefix that it has seen.
+
+        None if all are busy, or down: a server that has had the model is waited for, since it may be restarting.
+        """
         reachable = [upstream for upstream in self._open() if upstream not in excluded]
+        down = [upstream for upstream in self.upstreams if not upstream.up and not upstream.draining and upstream not in excluded]
+        if any(demand.model in upstream.models for upstream in down) and not any(demand.model in each.models for each in reachable):
+            return None
         if not reachable:
             message = "no server is reachable" if not excluded else "every server failed"
             raise ApiError(503, message, kind="server_error", code="no_server", headers={"Retry-After": "5"})
