@@ -93,8 +93,8 @@ def test_without_a_type_an_export_is_a_copy():
 
 
 CASES = {
-    "export": ["--to", "gguf", "--gguf.type", "q8_0", "--output", "model.gguf"],
-    "quantize": ["--quantizer", "bnb", "--output", "small", "--verify.max-kl", "10"],
+    "export": ["--to", "gguf", "--type", "q8_0"],
+    "quantize": ["--quantizer", "bnb", "--verify.max-kl", "10"],
 }
 
 
@@ -102,7 +102,7 @@ CASES = {
 @pytest.mark.parametrize("verb", CASES)
 def test_the_memory_of_a_conversion(large, tmp_path, verb):
     """The resident memory of all processes of the command at its highest, within 20 %."""
-    words = [verb, str(large), *CASES[verb]]
+    words = [verb, str(large), *CASES[verb], "--output", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
     command = [sys.executable, "-P", "-m", "swift_core.cli", *words]
     pid = os.posix_spawn(sys.executable, command, dict(os.environ), file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
     _, status, usage = os.wait4(pid, 0)

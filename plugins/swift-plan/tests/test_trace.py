@@ -11,6 +11,7 @@ from swift_plan.planning import STEP
 from swift_plan.tracing import trace
 from swift_plan.workload import Workload
 from swift_testing.rig import write_tiny_model
+from swift_train.onednn_matmul import use_onednn_matmul
 from swift_train.testing import ragged_chats, training_run, write_rows
 
 from swift_core.plugins import registry
@@ -22,10 +23,19 @@ CASES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def own_kernels(monkeypatch):
+    """Let torch compute matrix products with its own library: oneDNN's workspaces, which the profiler sees, are no part of a trace."""
+    if (library := use_onednn_matmul()) is not None:
+        library._destroy()
+    use_onednn_matmul.cache_clear()
+    monkeypatch.setattr("swift_train.build.use_onednn_matmul", lambda: None)
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
-    found = {"llama": write_tiny_model(folder / "llama", vocab_size=4000, **SIZES)}
+    found = {"llama": write_tiny_model(folder / "llama", vocab_size=2000, **SIZES)}
     found["rows"] = write_rows(folder / "rows.jsonl", ragged_chats(4))
     return found
 
@@ -105,7 +115,7 @@ def qwen(models, tmp_path_factory):
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
     folder = tmp_path_factory.mktemp("plan") / "qwen"
-    Qwen3ForCausalLM(Qwen3Config(vocab_size=4000, head_dim=32, tie_word_embeddings=False, **SIZES)).save_pretrained(folder)
+    Qwen3ForCausalLM(Qwen3Config(vocab_size=2000, head_dim=32, tie_word_embeddings=False, **SIZES)).save_pretrained(folder)
     AutoTokenizer.from_pretrained(models["llama"]).save_pretrained(folder)
     return {**models, "qwen": folder}
 

@@ -114,7 +114,7 @@ def test_an_instant_is_one_event(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("answr: {}", "there is no 'answr' here"),
+        ("answr: {}", "unknown field 'answr'"),
         ("screen: [{rule: forbidden, patterns: ['(']}]", "screen.0"),
         ("answer: {prompt: '{{ x'}", "not a template"),
         ("answer: {}", "either prompt or recipe"),

@@ -151,7 +151,7 @@ def test_each_message_arrives_exactly_once_whatever_is_killed(tmp_path):
             url = trigger.start().url()
             assert httpx2.post(url, json={"id": "a1", "cm": 35}).status_code == 200, "the sender tries again, as it should"
             assert httpx2.post(url, json={"id": "a2", "cm": 12}).status_code == 202
-            wait_for(lambda: "tried again" in (tmp_path / "log.txt").read_text())
+            wait_for(lambda: "will be retried" in (tmp_path / "log.txt").read_text())
             model.down = False
             wait_for(lambda: receiver.seen)
             trigger.kill()  # in the deliveries
@@ -311,4 +311,4 @@ def test_nothing_is_sent_that_is_not_recorded(tmp_path, monkeypatch):
 @pytest.mark.parametrize("word", ["show", "trace"])
 def test_there_is_no_state_yet(tmp_path, capsys, word):
     assert invoke(["trigger", word, *(["a/b"] if word == "trace" else []), "--store", str(tmp_path)]) == 2
-    assert "no trigger has its state here" in capsys.readouterr().err
+    assert "TRIGGER-004" in capsys.readouterr().err

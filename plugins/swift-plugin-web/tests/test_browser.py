@@ -126,8 +126,7 @@ def test_from_the_data_to_a_merged_model(browser, folder, page):
     again.goto(f"{base}/runs/{run.name}")
     again.wait_for_selector("svg polyline", timeout=120_000)
     wait_for((run / "result.json").exists)
-    again.goto(f"{base}/runs/{run.name}")
-    assert "done" in again.inner_text("#live")
+    again.wait_for_selector("#live:not([data-live]) .status.done", timeout=60_000)  # the page follows by itself
     picture(again, "run", "done")
     again.goto(f"{base}/merge?model=model&adapter={run / 'output'}")
     again.wait_for_selector("#faults .note", timeout=60_000)

@@ -43,8 +43,21 @@ def test_every_page_in_both_languages(client, page):
     assert english.status_code == chinese.status_code == 200
     assert '<html lang="zh">' in chinese.text
     assert "数据" in chinese.text
+    parts = [client.get(f"/static/{name}").content for name in ("style.css", "page.js", "icon.svg")]
+    assert sum(map(len, (chinese.content, *parts))) < 150_000
     assert len(english.content) < 150_000
     assert english.text.count("<h1>") == 1
+
+
+def test_every_text_has_both_languages_and_is_used():
+    import swift_plugin_web
+    from swift_plugin_web.texts import _TEXTS
+
+    folder = Path(swift_plugin_web.__file__).parent
+    written = "".join(path.read_text() for path in folder.rglob("*") if path.suffix in (".py", ".html") and path.name != "texts.py")
+    statuses = {"prepared", "submitted", "failed", "stopped", "done", "running", *PAGES}
+    assert [name for name in _TEXTS if f'"{name}"' not in written and f"'{name}'" not in written and name not in statuses] == []
+    assert [pair for pair in _TEXTS.values() if not all(pair)] == []
 
 
 def test_a_form_shows_few_fields_at_once(client):

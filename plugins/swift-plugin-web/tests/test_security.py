@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 from swift_plugin_web.app import application
 from swift_plugin_web.guard import COOKIE
 from swift_plugin_web.handlers.chat import checked_messages
@@ -58,6 +60,37 @@ def test_another_host_name_is_not_answered(client):
     for host in ("evil.example", "evil.example:7860", "127.0.0.1:80", "127.0.0.1", ""):
         assert client.get("/data", headers={"host": host}).status_code == 421, host
     assert client.get("/chat", headers={"host": "localhost:7860"}).status_code == 200
+
+
+def test_a_proxy_in_front_has_a_name_of_its_own(site):
+    """A TLS proxy asks under its own name, with or without a port; no other name is answered."""
+    named = Site(
+        folders=site.folders, runs=site.runs, host="0.0.0.0", names=("gpu.example.org", "lab.example:8443"), password="a long password"
+    )
+    client = client_of(named)
+    for host in ("gpu.example.org", "gpu.example.org:7860", "lab.example:8443"):
+        assert client.get("/runs", headers={"host": host}).status_code == 200, host
+    for host in ("example.org", "gpu.example.org:1", "lab.example:80"):
+        assert client.get("/runs", headers={"host": host}).status_code == 421, host
+    form = {"csrf": named.csrf, "row": "{}"}
+    headers = {"host": "gpu.example.org", "origin": "https://gpu.example.org"}
+    assert client.post("/chat/rate", data=form, headers=headers).status_code == 400, "the origin is accepted, the row is not"
+
+
+def test_passwords_are_not_tried_in_bulk(site, monkeypatch):
+    monkeypatch.setattr("swift_plugin_web.app._PAUSE", 0.2)
+    guarded = Site(folders=site.folders, runs=site.runs, host="192.0.2.1", password="a long password")
+    client = TestClient(application(guarded), base_url="http://192.0.2.1:7860", follow_redirects=False)
+    began = time.monotonic()
+    for guess in ("first", "second", "third"):
+        assert client.post("/login", data={"csrf": guarded.csrf, "password": guess}).status_code == 403
+    assert time.monotonic() - began >= 0.6
+
+
+def test_no_websocket_is_accepted(client):
+    """Gradio's queue was open to websockets of other sites."""
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/chat"):
+        pass
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}])
@@ -146,7 +179,7 @@ def test_no_shell_and_no_eval(site, client, monkeypatch):
 
 
 def test_an_upload_is_bounded_and_checked(site):
-    small = Site(folders=site.folders, runs=site.runs, most_upload=1000)
+    small = Site(folders=site.folders, runs=site.runs, max_upload=1000)
     client = client_of(small)
 
     def upload(name, content, **more):

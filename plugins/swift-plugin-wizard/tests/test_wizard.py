@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -108,3 +110,29 @@ def test_swift_alone_is_the_wizard_and_ctrl_c_ends_it(tmp_path):
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 130
+
+
+@pytest.mark.parametrize(("locale", "said"), [("en_GB.UTF-8", "The same as a command"), ("zh_CN.UTF-8", "等价的命令")])
+def test_the_script_starts_the_wizard_of_the_environment(tmp_path, tiny_model, locale, said):
+    """Without `swift` on the path, it is that of the environment; Python that is too old, or none, is an error before anything is made."""
+    (tmp_path / "rows.jsonl").write_text(CHAT)
+    root = Path(__file__).parents[3]
+    script = ["/bin/sh", str(root / "scripts" / "yichuidingyin.sh")]
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("dirname", "env"):
+        (tools / name).symlink_to(shutil.which(name))
+    bare = {"PATH": str(tools), "LC_ALL": locale, "HOME": os.environ["HOME"]}
+    environment = tmp_path / "environment" / "bin"
+    environment.mkdir(parents=True)
+    (environment / "swift").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m swift_core.cli "$@"\n')
+    (environment / "swift").chmod(0o755)
+    words = [*script, *answers(tiny_model, "sft.yaml")]
+    done = subprocess.run(words, cwd=tmp_path, env={**bare, "VENV": str(environment.parent)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    without = subprocess.run(
+        words, cwd=tmp_path, env={**bare, "VENV": str(tmp_path / "absent")}, capture_output=True, text=True, check=False
+    )
+    assert without.returncode == 2
+    assert "3.11" in without.stderr

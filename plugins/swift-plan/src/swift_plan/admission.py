@@ -42,7 +42,7 @@ def problems(run: Run) -> Iterator[Problem]:
         message = f"the step needs {size(plan.peak)} of memory, and {device}"
         yield Problem(code="PLAN-010", where=where, message=message, hint=_HINT, fatal=not force)
     elif plan.method == "formula" and plan.peak > memory:
-        message = f"about {size(plan.peak)} of memory may be needed, and {device}"
+        message = f"about {size(plan.peak)} of memory are estimated, and {device}"
         yield Problem(code="PLAN-011", where=where, message=message, hint=_HINT, fatal=False)
 
 
@@ -60,7 +60,7 @@ def _planned(run: Run) -> Plan | None:
     try:
         return _plan(run)
     except (SwiftError, OSError, ValueError, TypeError, KeyError, ArithmeticError):
-        return None  # whoever loads the checkpoint reports what is wrong with it; a plan must not stop a run by its own faults
+        return None  # the loader reports what is wrong with the checkpoint; a defect of the planner must not stop a run
 
 
 def _plan(run: Run) -> Plan:

@@ -70,30 +70,30 @@ def _candidates(run: Run, plan: Plan) -> Iterator[tuple[dict[str, Any], str]]:
     )
     recompute = {} if options.get("gradient_checkpointing") else {"gradient_checkpointing": True}
     frugal = {**smaller, **recompute}
-    for single, cost in ((smaller, "smaller passes"), (recompute, "about a third more time")):
+    for single, cost in ((smaller, "smaller micro-batches"), (recompute, "about a third more time")):
         if single:
             yield single, cost
     if smaller and recompute:
-        yield frugal, "smaller passes, about a third more time"
+        yield frugal, "smaller micro-batches, about a third more time"
     shorter = {"max_length": max(_SHORTEST, plan.length // 2)} if plan.length > _SHORTEST else {}
     for name, cost in _other_tuners(run):
         yield {"tuner": name}, cost
         if frugal:
-            yield {"tuner": name, **frugal}, f"{cost}; smaller passes, about a third more time"
+            yield {"tuner": name, **frugal}, f"{cost}; smaller micro-batches, about a third more time"
     if shorter:
-        yield {**frugal, **shorter}, "rows are cut or left out (--truncation); about a third more time"
+        yield {**frugal, **shorter}, "longer rows are truncated or dropped (--truncation); about a third more time"
         for name, cost in _other_tuners(run):
-            yield {"tuner": name, **frugal, **shorter}, f"{cost}; rows are cut or left out (--truncation)"
+            yield {"tuner": name, **frugal, **shorter}, f"{cost}; longer rows are truncated or dropped (--truncation)"
 
 
 def _other_tuners(run: Run) -> Iterator[tuple[str, str]]:
     known, chosen = registry(), registry().spec(run.part("tuner"), TunerSpec)
     if chosen.trains == "weights" and (name := next((spec.name for spec in known.all(TunerSpec) if spec.name == "lora"), "")):
-        yield name, "an adapter learns less than all weights"
+        yield name, "an adapter can learn less than full fine-tuning"
     if not chosen.implies and "quantizer" not in run.parts:
         for spec in known.all(TunerSpec):
             if spec.implies and known.matching("quantizer", spec.implies):
-                yield spec.name, "an adapter on weights in few bits"
+                yield spec.name, "an adapter on quantized weights"
 
 
 def with_options(run: Run, options: Mapping[str, Any]) -> Run:
@@ -129,7 +129,7 @@ def apply(file: Path, options: Mapping[str, Any]) -> None:
         line = yaml.safe_dump({name: value}).strip()
         at = [number for number, old in enumerate(kept) if old.partition(":")[0].replace("-", "_") == name]
         if at and isinstance(values.get(name), dict):
-            hint = f"Set it there by hand: {line}"
+            hint = f"Set it in the mapping: {line}"
             raise UsageError(f"'{name}' is a mapping in this file", code="PLAN-004", where=str(file), hint=hint)
         if at:
             kept[at[0]] = line

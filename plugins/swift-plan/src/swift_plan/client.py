@@ -86,7 +86,7 @@ class Tracer:
             line = ""
         if not line:
             self._process = None
-            raise SwiftError("the tracing process ended", code="PLAN-002", hint="SWIFT_DEBUG=1 shows what it printed.")
+            raise SwiftError("the tracing process ended unexpectedly", code="PLAN-002", hint="SWIFT_DEBUG=1 shows what it printed.")
         answer = json.loads(line)
         if "error" in answer:
             raise SwiftError(answer["error"], code="PLAN-003", hint="--no-trace plans by formulas.")

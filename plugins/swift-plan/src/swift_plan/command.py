@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _DEFAULT = "sft"
 _TORCH_DEVICES = ("auto", "cpu", "cuda", "mps", "npu", "xpu")
 _NO_VERB = VerbSpec(name="plan", summary="Plan the memory, disk and time of a run", options=Ref("swift_core.options:RunOptions"))
-_HELP = """Compute the memory, disk and time that a run needs, without doing it: no weight is downloaded or loaded.
+_HELP = """Compute the memory, disk space and time that a run needs, without running it: no weight is downloaded or loaded.
 
 \b
     swift plan sft.yaml
@@ -67,7 +67,7 @@ class PlanCommand(FlagsCommand):
         return super().parse_args(ctx, words)
 
     def settings(self, values: Mapping[str, Any]) -> Settings:
-        """Return the settings; a training without rows gets one, to stand for them."""
+        """Return the settings; a training without a dataset gets a placeholder row."""
         settings = super().settings(values)
         self._stands_in = "task" in self.verb.parts and not settings.values.get("dataset")
         if self._stands_in:
@@ -81,18 +81,22 @@ class PlanCommand(FlagsCommand):
         return [
             *super().common(),
             *self._device_option(),
-            click.Option(["--cards"], is_flag=True, help="List the known cards, and stop there."),
+            click.Option(["--cards"], is_flag=True, help="List the known cards and exit."),
             click.Option(["--trace/--no-trace"], default=True, help="Trace the training step (seconds), or use formulas (milliseconds)."),
-            click.Option(["--apply"], is_flag=True, help="If the run does not fit, write the cheapest change that does to FILE.yaml."),
-            click.Option(["--served-tokens"], type=int, default=4096, help="A server: tokens per request.  [default: 4096]"),
-            click.Option(["--served-requests"], type=int, default=1, help="A server: requests at once.  [default: 1]"),
+            click.Option(
+                ["--apply"], is_flag=True, help="If the run does not fit, write the cheapest change that makes it fit to FILE.yaml."
+            ),
+            click.Option(["--served-tokens"], type=int, default=4096, help="For a server: tokens per request.  [default: 4096]"),
+            click.Option(["--served-requests"], type=int, default=1, help="For a server: concurrent requests.  [default: 1]"),
         ]
 
     def _device_option(self) -> list[click.Parameter]:
         """Return `--device CARD`, unless the verb has an option of that name, which then takes cards too."""
         if any(flag.name == "device" for flag in self._flags.values()):
             return []
-        return [click.Option(["--device"], metavar="CARD", expose_value=False, help="Plan for this card (--cards), not for this machine.")]
+        return [
+            click.Option(["--device"], metavar="CARD", expose_value=False, help="Plan for this card (see --cards) instead of this machine.")
+        ]
 
     def _without_card(self, args: Sequence[str]) -> list[str]:
         """Take `--device CARD` out; `--device cuda:1` is the verb's own."""
@@ -195,7 +199,9 @@ def _show_changes(found: Sequence[Any]) -> None:
     from swift_plan.text import size
 
     if not found:
-        click.echo("No change of these fits: fewer tokens per pass, activation checkpointing, an adapter, few bits. Use a smaller model.")
+        click.echo(
+            "No smaller micro-batch, checkpointing, adapter or quantized base makes it fit. Use a smaller model."
+        )
         return
     click.echo("It fits with:")
     for change in found:

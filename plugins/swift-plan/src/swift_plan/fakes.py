@@ -34,7 +34,7 @@ def faking(*, masked: bool, whole: bool = False) -> Iterator[FakeTensorMode]:
 
     Args:
         masked: whether passes have several rows that are kept apart by a mask of tokens × tokens.
-        whole: whether whole numbers are real, which passes with media need.
+        whole: whether whole numbers are real, which passes with media, and attention within rows, need.
     """
     apart = torch.zeros_like if masked else (lambda position_ids: None)
     with ExitStack() as stack:
@@ -68,24 +68,25 @@ def make_fake(module: Module, dtype: torch.dtype | None = None) -> Module:
     return module
 
 
-def micro_batch(work: Workload, media: MicroMedia | None = None, *, shared: bool = False) -> Micro:
-    """Return a micro-batch of the workload's shape: of fake tensors in a fake mode, which must be entered before, but real with media.
+def micro_batch(work: Workload, media: MicroMedia | None = None, *, shared: bool = False, real: bool = False) -> Micro:
+    """Return a micro-batch of the workload's shape: of fake tensors in a fake mode, which must be entered before.
 
     Args:
         work: the lengths of its sequences.
         media: of its sequences.
         shared: whether the sequences of a sample have what is not supervised in common, and it is computed once.
+        real: whether its tensors are real in a fake mode too.
     """
     with unset_fake_temporarily():
         sequences = [_sequence(ids, work.supervised) for ids in pass_ids(work)]
         samples = [sequences[at : at + work.sequences] for at in range(0, len(sequences), work.sequences)]
         micro = micro_of(samples, RowGroup(tuple(range(len(samples))), 1.0), share=shared)
-    if media is not None:
+    if real:
         return replace(micro, media=media)
     tensors = {each.name: getattr(micro, each.name) for each in fields(micro)}
     here: dict[str, Any] = {name: torch.zeros_like(value) for name, value in tensors.items() if isinstance(value, Tensor)}
     faked: dict[str, Any] = here if isinstance(here["positions"], FakeTensor) else {}
-    return replace(micro, **faked)
+    return replace(micro, **faked, media=media)
 
 
 def _sequence(ids: Sequence[int], supervised: float) -> Sample:

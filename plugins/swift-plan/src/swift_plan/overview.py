@@ -41,7 +41,7 @@ def overview(run: Run, *, as_json: bool, traced: bool) -> int:
         click.echo(json.dumps(found))
         return 0
     print_table(["tuner", "peak", *(f"{least} GiB" for least in sizes)], rows)
-    click.echo(f"\nOne row of {plan.length} tokens per pass. Cards:")
+    click.echo(f"\nMicro-batches of one row of {plan.length} tokens. Cards:")
     for least, same in sizes.items():
         click.echo(f"  {least} GiB: {', '.join(card.name for card in same)}")
     return 0

@@ -1,4 +1,4 @@
-"""Resolve a run in order to plan it: no weight is downloaded, and a training without rows gets one to stand for them."""
+"""Resolve a run in order to plan it: no weight is downloaded, and a training without a dataset gets a placeholder row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def resolved(verb: VerbSpec, settings: Settings, screen: Screen, *, stands_in: b
         verb: the verb.
         settings: its settings.
         screen: shows downloads.
-        stands_in: whether the rows are one that `one_row` has made.
+        stands_in: whether the dataset is the placeholder row of `one_row`.
 
     Raises:
         UsageError: as `swift_core.runs.resolve`.

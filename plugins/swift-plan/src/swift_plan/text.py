@@ -40,7 +40,7 @@ def lines(plan: Plan) -> list[str]:
     memory = f" of {size(device.memory)}" if device.memory else ""
     found = [f"peak {size(plan.peak)}{memory} on {device.title}, in the phase {plan.highest.name}, by {_METHODS[plan.method]}"]
     if plan.tokens:
-        found.append(f"largest pass: {plan.tokens} tokens, sequences of up to {plan.length}")
+        found.append(f"largest micro-batch: {plan.tokens} tokens, sequences of up to {plan.length}")
     if device.kind != "cpu":
         found.append(f"main memory: {size(plan.host)} per process")
     if plan.disk:

@@ -17,6 +17,7 @@ import torch
 from swift_train import row_attention
 from swift_train.activations import recompute_activations
 from swift_train.adapters import inner_model
+from swift_train.batches import RowBoundaries
 from swift_train.build import attach, base_of, load_with
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
@@ -103,7 +104,11 @@ def _loaded(run: Run, family: ModelFamily, dtype: str) -> Loaded:
 def _traced(run: Run, family: ModelFamily, loaded: Loaded, work: Workload) -> Trace:
     module, tuner, task = _attached(run, loaded.model)
     media = media_of(work, loaded, task.options)
-    masked = len(work.lengths) > 1 and (media is not None or not row_attention.applies_to(inner_model(module)))
+    several = len(work.lengths) > 1
+    by_row = several and media is None and row_attention.applies_to(inner_model(module))
+    if by_row:
+        row_attention.install(inner_model(module))
+    real = media is not None or by_row  # whole numbers
     ledger = Ledger()
     with ExitStack() as stack:
         shards = registry().spec(run.part("parallel"), ParallelSpec).shards
@@ -114,7 +119,7 @@ def _traced(run: Run, family: ModelFamily, loaded: Loaded, work: Workload) -> Tr
 
         def load(device: torch.device) -> Module:  # what a strategy does before, such as a mesh of its processes, is no part of the trace
             if not entered:
-                entered.append(stack.enter_context(faking(masked=masked, whole=media is not None)))
+                entered.append(stack.enter_context(faking(masked=several and not by_row, whole=real)))
                 stack.enter_context(ledger)
                 stack.enter_context(_resizing(ledger))
             return make_fake(module, torch.float32)
@@ -131,8 +136,9 @@ def _traced(run: Run, family: ModelFamily, loaded: Loaded, work: Workload) -> Tr
         ledger.follow(module, "adapter" if adapter else "weights")
         ledger.category = "inputs"
         _own_media(media, ledger)
-        shared = work.sequences > 1 and media is None and not task.whole_rows and row_attention.applies_to(inner_model(module))
-        micro = micro_batch(work, media, shared=shared)
+        micro = micro_batch(work, media, shared=by_row and work.sequences > 1 and not task.whole_rows, real=real)
+        if by_row:
+            micro = replace(micro, boundaries=RowBoundaries.CU_SEQLENS)
         micros = [micro] * min(work.passes, _PASSES)
         work_done = _steps(strategy, _TracedTask(task, ledger), micros, made[0], family.blocks)
         whole = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
@@ -275,8 +281,11 @@ def _resizing(ledger: Ledger) -> Iterator[None]:
         storage.resize_(0)
         ledger.resized(storage, 0)
 
+    def receive(*_: object) -> None:
+        """Receive nothing; a mock would keep the tensors that it is called with."""
+
     sharding = mock.patch.multiple(_fsdp_param, alloc_storage=alloc, free_storage=free)
-    with sharding, mock.patch("swift_train.broadcast_loading._receive"):
+    with sharding, mock.patch("swift_train.broadcast_loading._receive", receive):
         yield
 
 

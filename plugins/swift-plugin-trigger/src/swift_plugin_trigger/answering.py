@@ -143,7 +143,7 @@ def within(seconds: float, call: Callable[[], str]) -> str:
     try:
         return done.result(seconds)
     except TimeoutError:
-        raise SwiftError(f"no answer in {seconds:.0f} seconds", code="TRIGGER-031", hint="Look at the log of the server.") from None
+        raise SwiftError(f"no answer in {seconds:.0f} seconds", code="TRIGGER-031", hint="Check the log of the server.") from None
 
 
 def write_all(author: Author, store: Store, event: Event) -> None:

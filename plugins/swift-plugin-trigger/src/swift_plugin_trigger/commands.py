@@ -38,7 +38,7 @@ class TriggerCommand(VerbCommand):
 @_STORE
 @_JSON
 def show(store: Path, as_json: bool) -> int:
-    """Show every message: its state, the attempts to deliver it, and what the last one gave."""
+    """Show every message: its state, the number of delivery attempts, and the result of the last one."""
     opened = _opened(store)
     messages = opened.all_messages()
     notes = {name: event.note for name in {each.event for each in messages} if (event := opened.event(name))}
@@ -58,11 +58,11 @@ def show(store: Path, as_json: bool) -> int:
     return 0
 
 
-@click.command("retry", short_help="Try dead messages again")
+@click.command("retry", short_help="Retry dead messages")
 @_STORE
 @click.argument("messages", nargs=-1)
 def retry(store: Path, messages: tuple[str, ...]) -> int:
-    """Let dead MESSAGES (default: all of them) be tried again from where they were given up; the running trigger takes them up."""
+    """Retry dead MESSAGES (default: all) from the step that failed; the running trigger picks them up."""
     opened = _opened(store)
     names = messages or [each.id for each in opened.all_messages() if each.state == "dead"]
     unknown = [name for name in names if not opened.revive(name)]
@@ -70,19 +70,19 @@ def retry(store: Path, messages: tuple[str, ...]) -> int:
         raise UsageError(
             f"'{unknown[0]}' is not a dead message", code="TRIGGER-003", where=str(store), hint="swift trigger show lists them."
         )
-    click.echo(f"{len(names)} messages are tried again")
+    click.echo(f"{len(names)} messages will be retried")
     return 0
 
 
 @click.command("trace", short_help="Trace a message back to its event, prompt, model and data")
 @click.argument("message")
 @_STORE
-@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder in which runs are looked for.")
+@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder with the run folders.")
 @_JSON
 def trace(message: str, store: Path, runs: Path, as_json: bool) -> int:
-    """Trace MESSAGE (EVENT/VARIANT) back to its event, its prompt, the model that wrote it, and the data that this was trained on.
+    """Trace MESSAGE (EVENT/VARIANT) back to its event, its prompt, the model that generated it, and the data of its training.
 
-    Exits with 1 if the text is not the one that was recorded, or its run folder is gone.
+    Exits with 1 if the text differs from the recorded one, or its run folder is missing.
     """
     from swift_plugin_trigger.tracing import lines, traced
 
@@ -100,6 +100,9 @@ def _opened(folder: Path) -> Store:
 
     if not (folder / "trigger.db").is_file():
         raise UsageError(
-            "no trigger has its state here", code="TRIGGER-004", where=str(folder), hint="Name the folder of swift trigger with --store."
+            "this folder has no state of a trigger",
+            code="TRIGGER-004",
+            where=str(folder),
+            hint="Give the folder of swift trigger: --store.",
         )
     return Store(folder)

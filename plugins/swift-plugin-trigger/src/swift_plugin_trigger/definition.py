@@ -64,7 +64,7 @@ class Schedule(Part):
     @model_validator(mode="after")
     def _one_of_both(self) -> Schedule:
         if bool(self.every) == bool(self.cron):
-            raise ValueError("give either every (seconds) or cron")
+            raise ValueError("give either every (seconds) or cron, not both")
         if self.cron:
             from croniter import croniter
 
@@ -89,7 +89,7 @@ class Answering(Part):
     @model_validator(mode="after")
     def _one_of_both(self) -> Answering:
         if bool(self.prompt.text) == bool(self.recipe):
-            raise ValueError("give either prompt or recipe")
+            raise ValueError("give either prompt or recipe, not both")
         return self
 
 
@@ -102,7 +102,7 @@ class LengthRule(Part):
 
 
 class LanguageRule(Part):
-    """The language, as ISO 639-1 code; `of` are the languages that are told apart (default: all that py3langid knows)."""
+    """The language, as ISO 639-1 code; `of` are the candidate languages (default: all that py3langid knows)."""
 
     rule: Literal["language"]
     is_: Template = Field(alias="is")
@@ -202,6 +202,6 @@ def _wrong(error: ValidationError, path: Path) -> UsageError:
     message = first["msg"].removeprefix("Value error, ")
     hint = "docs/how-to/trigger.md describes every field."
     if first["type"] == "extra_forbidden":
-        message = f"there is no '{first['loc'][-1]}' here"
+        message = f"unknown field '{first['loc'][-1]}'"
         hint = suggestion(str(first["loc"][-1]), sorted(Definition.model_fields)) or hint
     return UsageError(f"{place}: {message}" if place else message, code="TRIGGER-007", where=str(path), hint=hint)

@@ -43,16 +43,19 @@ class Intake:
             InvalidEvent: it is not valid, or the id has other characters than letters, digits and . _ : @ -
         """
         if not isinstance(body, dict):
-            raise InvalidEvent("an event is a JSON object", code="TRIGGER-009", hint="Send an object with the fields of the schema.")
+            raise InvalidEvent("an event must be a JSON object", code="TRIGGER-009", hint="Send an object with the fields of the schema.")
         self.check(body)
         template = self.definition.event.id
         try:
             name = template.render({**body, "event": body}).strip() if template.text else given or digest(body)[:32]
         except UsageError as error:
-            raise InvalidEvent(f"its id can't be made: {error.message}", code=error.code, where="event.id", hint=error.hint) from None
+            raise InvalidEvent(f"its id can't be computed: {error.message}", code=error.code, where="event.id", hint=error.hint) from None
         if not _NAME.fullmatch(name):
             raise InvalidEvent(
-                f"'{name[:60]}' can't be its id", code="TRIGGER-010", where="event.id", hint="Letters, digits and . _ : @ -, at most 200."
+                f"'{name[:60]}' is not a valid event id",
+                code="TRIGGER-010",
+                where="event.id",
+                hint="Use letters, digits and . _ : @ -, at most 200 characters.",
             )
         return name
 
@@ -86,8 +89,6 @@ def checker(schema: str | Mapping[str, Any]) -> Callable[[Any], None]:
         fault = next(iter(sorted(validator.iter_errors(event), key=lambda error: list(map(str, error.path)))), None)
         if fault is not None:
             place = ".".join(map(str, fault.absolute_path)) or "event"
-            raise InvalidEvent(
-                fault.message[:300], code="TRIGGER-013", where=place, hint="The schema of the trigger says what an event must be."
-            )
+            raise InvalidEvent(fault.message[:300], code="TRIGGER-013", where=place, hint="The event must match the schema of the trigger.")
 
     return check

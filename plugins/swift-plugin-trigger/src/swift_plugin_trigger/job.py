@@ -41,14 +41,14 @@ def prepare(draft: Draft) -> None:
         draft.parts.pop("backend", None)
         if not definition.answer.recipe.is_file():
             raise UsageError(
-                "there is no such recipe",
+                "the recipe does not exist",
                 code="TRIGGER-014",
                 where=str(definition.answer.recipe),
                 hint="Check answer.recipe of the definition.",
             )
     elif not draft.options["model"] and not draft.options["url"]:
         raise UsageError(
-            "no model and no --url given", code="TRIGGER-015", where="model", hint="Name a checkpoint, or a running server with --url."
+            "no model and no --url given", code="TRIGGER-015", where="model", hint="Give a checkpoint, or a running server with --url."
         )
 
 
@@ -79,7 +79,7 @@ def carry_out(run: Run, context: Context) -> RunResult:
         try:
             serve(service, intake)
         except KeyboardInterrupt:
-            say("stopped; what is open goes on at the next start")
+            say("stopped; open messages are resumed at the next start")
         return RunResult(status="stopped", folder=folder, figures={"open_messages": store.open()})
 
 
@@ -92,7 +92,7 @@ def _once(service: Service, intake: Intake, files: list[Path]) -> RunResult:
     if dead:
         hint = f"See {service.store.folder / 'dead-letters.jsonl'}; then: swift trigger retry --store {service.store.folder}."
         raise SwiftError(
-            f"{len(dead)} of {len(messages)} messages were given up: {dead[0].note}", code="TRIGGER-016", where=dead[0].id, hint=hint
+            f"{len(dead)} of {len(messages)} messages are dead: {dead[0].note}", code="TRIGGER-016", where=dead[0].id, hint=hint
         )
     recorded = [event.folder for name in events if (event := service.store.event(name))]
     figures: dict[str, Any] = {"events": len(events), "messages": len(messages)}
@@ -128,7 +128,7 @@ def _without_key(server: Server | None) -> Server | None:
 
 
 def _taken(folder: Path) -> None:
-    hint = "Stop it, or name another folder with --store."
+    hint = "Stop it, or choose another folder with --store."
     raise UsageError("another process of swift trigger uses this folder", code="TRIGGER-018", where=str(folder), hint=hint)
 
 

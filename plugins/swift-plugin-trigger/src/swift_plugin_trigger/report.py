@@ -28,4 +28,4 @@ def _messages(run: ReportedRun) -> Markup:
         for line in run.lines(MESSAGES)
     ]
     heading = Markup("<p>Event <code>{}</code> by {}</p>").format(event.get("id", ""), event.get("source", ""))
-    return heading + table(["", "text", "by", "rejected before"], rows)
+    return heading + table(["", "text", "by", "rejected answers"], rows)

@@ -1,4 +1,4 @@
-"""The rules that a text must pass before anybody gets it."""
+"""The rules that a text must pass before it is sent."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def language_of(text: str, of: Sequence[str] = ()) -> str:
 
     Args:
         text: the text.
-        of: the languages that come into question; default: all 97 that py3langid knows.
+        of: the candidate languages; default: all 97 that py3langid knows.
 
     Raises:
         UsageError: py3langid does not know a language of `of`.
@@ -105,6 +105,6 @@ def _identifier(of: tuple[str, ...]) -> Any:
             identifier.set_languages(list(of))
         except ValueError as error:
             raise UsageError(
-                f"a language is not known: {error}", code="TRIGGER-029", where="screen.language.of", hint="Use ISO 639-1 codes: en, zh, ar."
+                f"unknown language: {error}", code="TRIGGER-029", where="screen.language.of", hint="Use ISO 639-1 codes: en, zh, ar."
             ) from None
     return identifier

@@ -111,7 +111,7 @@ class Service:
             self._unanswered(event, error)
         except SwiftError as error:  # an observer refuses: nothing is sent that is not recorded
             self.store.event_later(event.id, pause(event.tries), str(error))
-            self.say(f"{event.id}: not recorded, tried again: {error}")
+            self.say(f"{event.id}: not recorded, will be retried: {error}")
         else:
             self.store.release(event.id, str(folder.absolute()))
             self.say(f"{event.id}: {len(self.definition.variants)} messages, recorded in {folder}")
@@ -122,10 +122,10 @@ class Service:
         if error.final:
             bury(self.store.folder, "event", event.id, error.message, event=dict(event.body))
             self.store.event_dead(event.id, error.message)
-            self.say(f"{event.id}: given up: {error.message}")
+            self.say(f"{event.id}: dead: {error.message}")
         else:
             self.store.event_later(event.id, pause(event.tries), error.message)
-            self.say(f"{event.id}: no answer, tried again: {error.message}")
+            self.say(f"{event.id}: no answer, will be retried: {error.message}")
 
     def _deliver(self) -> bool:
         """Deliver the next message; return whether there was one."""
@@ -158,9 +158,12 @@ def serve(service: Service, intake: Intake) -> None:
             from swift_plugin_trigger.sources.http import Listener
 
             if definition.http.host not in ("127.0.0.1", "::1", "localhost") and not definition.http.token_env:
-                hint = "Name the environment variable of a token in http.token_env."
+                hint = "Set http.token_env to the environment variable that holds a token."
                 raise UsageError(
-                    f"others can reach {definition.http.host}, and there is no token", code="TRIGGER-023", where="http.host", hint=hint
+                    f"other machines can reach {definition.http.host}, and there is no token",
+                    code="TRIGGER-023",
+                    where="http.host",
+                    hint=hint,
                 )
             bound = bind(definition.http.host, definition.http.port)
             stack.enter_context(service.working())

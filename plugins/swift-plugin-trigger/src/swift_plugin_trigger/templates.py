@@ -53,7 +53,7 @@ class Template:
         if isinstance(value, Template):
             return value
         if not isinstance(value, str):
-            raise ValueError("must be a text")
+            raise ValueError("must be a string")
         return cls(value)
 
 

@@ -29,7 +29,7 @@ def traced(store: Store, name: str, runs: Path) -> dict[str, Any]:
     message = store.message(name)
     event = store.event(message.event) if message else None
     if message is None or event is None:
-        raise UsageError("there is no such message", code="TRIGGER-028", where=name, hint="swift trigger show lists them.")
+        raise UsageError("this message does not exist", code="TRIGGER-028", where=name, hint="swift trigger show lists them.")
     folder = Path(event.folder) if event.folder else None
     found: dict[str, Any] = {
         "message": {"id": message.id, "state": message.state, "tries": message.tries, "last": message.note, **message.record},
@@ -87,5 +87,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     for depth, made in enumerate(found["made_from"], 1):
         indent = "    " * (depth + 1)
         yield f"{indent}{made['checkpoint']}  sha256:{made['sha256'][:16]}"
-        yield f"{indent}    made by {made['made_by']}, {made['run']}" if made["made_by"] else f"{indent}    no run here made it"
+        yield (
+            f"{indent}    made by {made['made_by']}, {made['run']}" if made["made_by"] else f"{indent}    no run of this folder produced it"
+        )
         yield from (f"{indent}    data: {data['asked']}  sha256:{data['sha256'][:16]}" for data in made["data"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from swift_plugin_web.site import Site
 
+_PAUSE = 1.0  # seconds after a wrong password
 _STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
@@ -31,7 +33,7 @@ def application(site: Site) -> Starlette:
         *data.routes(), *forms.routes(), *runs.routes(), *chat.routes(), *machine.routes(),
     ]  # fmt: skip
     app = Starlette(routes=routes, middleware=[Middleware(Guard, site=site)])
-    app.state.site = site
+    app.state.site, app.state.attempts = site, asyncio.Lock()
     return app
 
 
@@ -53,8 +55,10 @@ async def _login_page(request: Request) -> Response:
 
 async def _login(request: Request, form: FormData) -> Response:
     site = site_of(request)
-    if not site.admits(str(form.get("password") or "")):
-        return draw(request, "login.html", status=403, wrong=True)
+    async with request.app.state.attempts:  # one at a time, so that passwords can't be tried in bulk
+        if not site.admits(str(form.get("password") or "")):
+            await asyncio.sleep(_PAUSE)
+            return draw(request, "login.html", status=403, wrong=True)
     response = RedirectResponse("/data", 303)
     remember(response, site)
     return response

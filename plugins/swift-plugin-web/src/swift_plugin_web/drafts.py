@@ -1,4 +1,4 @@
-"""A filled form before it is started: the command line, the YAML file, what is wrong with it, and its plan."""
+"""A filled form before it is started: the command line, the YAML file, its problems, and its plan."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OFFLINE = ("HUB", "RUN-", "CKPT", "DATA")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong with a form: the field it belongs to ("" for none), the message, the hint."""
+    """A problem of a form: the field it belongs to ("" for none), the message, the hint."""
 
     path: str
     message: str
@@ -110,7 +110,7 @@ def _resolved(verb: VerbSpec, settings: Settings, found: _Found) -> Run | None:
         return None
     except SwiftError as error:
         if "offline" in error.message or "offline" in error.hint:
-            found.notes.append("What is not on this machine is downloaded when the run starts; its plan is shown after that.")
+            found.notes.append("Files that are not on this machine are downloaded when the run starts; it is planned then.")
         else:
             found.faults.append(_fault(error, verb))
         return None

@@ -81,7 +81,7 @@ def settings_from(verb: VerbSpec, values: Mapping[str, str]) -> Settings:
     for path, text in values.items():
         if text.strip():
             if path not in flags:
-                raise UsageError("this form has no such field", code="WEB-003", where=path, hint="Load the page again.")
+                raise UsageError("this form has no such field", code="WEB-003", where=path, hint="Reload the page.")
             given[path] = _value(input_of(flags[path], text), text.strip())
     parts = {path: value for path, value in given.items() if path in verb.parts}
     settings = settings_of(verb, parts, registry())
@@ -108,7 +108,7 @@ def _value(shown: Input, text: str) -> Any:
         if shown.kind == "json":
             return json.loads(text)
     except ValueError:
-        wanted = {"integer": "a whole number", "number": "a number", "json": "JSON"}[shown.kind]
+        wanted = {"integer": "an integer", "number": "a number", "json": "JSON"}[shown.kind]
         raise UsageError(f"must be {wanted}, not '{text[:80]}'", code="WEB-004", where=shown.path) from None
     if shown.kind == "boolean":
         return text == "true"

@@ -1,6 +1,6 @@
 """The guard in front of every request, in this order: method, Host, Origin, size, session. Responses get the security headers.
 
-- Host: a page of another name that resolves to this address (DNS rebinding) is not answered.
+- Host: requests under another name that resolves to this address (DNS rebinding) are refused.
 - Origin and Sec-Fetch-Site: other sites can't send forms; the CSRF token in each form is checked by `swift_plugin_web.requests.form_of`.
 - The cookie is HttpOnly and SameSite=Strict; the token in the address is exchanged for it, and leaves the address.
 """
@@ -47,9 +47,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         refused = self._refused(scope)
         answer: Any = refused or self.app
@@ -60,11 +62,11 @@ class Guard:
         if scope["method"] not in _METHODS:
             return PlainTextResponse("method not allowed", 405)
         if headers.get("host", "") not in site.hosts:
-            return PlainTextResponse("this page is not known under that name", 421)
+            return PlainTextResponse("unknown Host header: start swift web with --name HOST to allow it", 421)
         if scope["method"] == "POST" and not self._same_origin(headers):
-            return PlainTextResponse("the request comes from another site", 403)
+            return PlainTextResponse("cross-site request refused", 403)
         if int(headers.get("content-length") or 0) > self._most(headers):
-            return PlainTextResponse("too large", 413)
+            return PlainTextResponse("the request is too large", 413)
         path = scope["path"]
         if path.startswith(OPEN) or self._known(headers):
             return None
@@ -76,7 +78,7 @@ class Guard:
             return response
         if site.password and scope["method"] == "GET":
             return RedirectResponse("/login", 303)
-        return PlainTextResponse("open the address that swift web has printed, with its token", 401)
+        return PlainTextResponse("not logged in: open the address that swift web printed, with its token", 401)
 
     def _known(self, headers: Headers) -> bool:
         cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
@@ -88,7 +90,7 @@ class Guard:
         return (origin is None or origin in allowed) and site in (None, "same-origin", "none")
 
     def _most(self, headers: Headers) -> int:
-        return self.site.most_upload + _FORM if headers.get("content-type", "").startswith("multipart/") else _FORM
+        return self.site.max_upload + _FORM if headers.get("content-type", "").startswith("multipart/") else _FORM
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         left = self._most(Headers(scope=scope))

@@ -1,7 +1,7 @@
 """Groups and levels of options: which ones a form shows at once, and the headings over the rest.
 
-The table stands beside the options, which many plugins declare: an option that no pattern names is under the heading of its part, one of a
-third party's verb under "Other", so that none is missing.
+The table is separate from the options, which many plugins declare: an option that no pattern matches is under the heading of its part, one
+of a third party's verb under "Other", so that none is missing.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ def inside(path: Path | str, folders: Sequence[Path]) -> Path:
     real = Path(path).expanduser().resolve()
     if not any(real.is_relative_to(folder.resolve()) for folder in folders):
         raise UsageError(
-            f"'{path}' is outside the folders of this page", code="WEB-001", hint="Start the page with --folder FOLDER to open another one."
+            f"'{path}' is outside the folders of this page",
+            code="WEB-001",
+            hint="swift web --folder FOLDER gives access to another one.",
         )
     return real
 
@@ -37,8 +39,8 @@ def check_values(values: Any, folders: Sequence[Path], where: str = "") -> None:
     """
     for place, text in _texts(values, where):
         if NAMES & {*place.split(".")} and not _PLUGIN.fullmatch(text):
-            hint = "Name one of an installed plugin; the command line takes code too."
-            raise UsageError("this page takes names of plugins here, no code", code="WEB-022", where=place, hint=hint)
+            hint = "Give the name of one that a plugin provides; only the command line accepts code."
+            raise UsageError("this page accepts names here, no code", code="WEB-022", where=place, hint=hint)
         for piece in (text, *_SPLIT.split(text)):
             bare = re.sub(r"^[a-z]+:(?=[/~.])", "", piece)
             if bare.startswith(("/", "~", "\\")) or ".." in Path(bare).parts or (bare and _exists(bare)):
@@ -57,7 +59,9 @@ def file_name(text: str, suffixes: Sequence[str]) -> str:
     name = text.replace("\\", "/").rpartition("/")[2].strip()
     if not _NAME.fullmatch(name) or not name.lower().endswith(tuple(suffixes)):
         raise UsageError(
-            f"a file can't be called '{name[:80]}'", code="WEB-002", hint=f"Letters, digits and ._+-, ending in {', '.join(suffixes)}."
+            f"'{name[:80]}' is not an allowed file name",
+            code="WEB-002",
+            hint=f"Use letters, digits, ._+-, and {', '.join(suffixes)}.",
         )
     return name
 

@@ -33,7 +33,7 @@ def posts(path: str, handler: Handler, *, changes: bool = True) -> Route:
     Args:
         path: its address.
         handler: (request, form) -> response.
-        changes: whether it changes anything, which a read-only page refuses.
+        changes: whether it changes something, which a read-only page refuses.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -43,7 +43,7 @@ def posts(path: str, handler: Handler, *, changes: bool = True) -> Route:
         async with request.form(max_files=4, max_fields=1000, max_part_size=2_000_000) as form:
             given = str(form.get("csrf") or request.headers.get("x-csrf") or "")
             if not hmac.compare_digest(given.encode(), site.csrf.encode()):
-                return PlainTextResponse("the form has expired: load the page again", 403)
+                return PlainTextResponse("the form has expired: reload the page", 403)
             try:
                 return await handler(request, form)
             except SwiftError as error:

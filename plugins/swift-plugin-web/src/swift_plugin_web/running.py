@@ -1,4 +1,4 @@
-"""Runs as the page shows them: read from their folders, whoever has started them."""
+"""Runs as the page shows them: read from their folders, whether started here or not."""
 
 from __future__ import annotations
 

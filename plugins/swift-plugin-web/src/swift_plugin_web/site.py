@@ -20,11 +20,11 @@ class Site:
         folders: what the page may read and write; the first one is where its own files are.
         runs: parent of the run folders, inside one of them.
         host, port: the address it listens on.
-        names: further host names under which it may be asked for.
+        names: further names, HOST or HOST:PORT, under which requests are answered.
         token: the secret in the printed address.
         password: needed in place of the token; "" on loopback.
         read_only: refuse every change.
-        most_upload: bytes of a file.
+        max_upload: bytes of a file.
         secret: signs the cookie and the CSRF token.
     """
 
@@ -36,7 +36,7 @@ class Site:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     password: str = ""
     read_only: bool = False
-    most_upload: int = 50_000_000
+    max_upload: int = 50_000_000
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     @property
@@ -47,9 +47,10 @@ class Site:
     @property
     def hosts(self) -> frozenset[str]:
         """The values of the Host header that are answered."""
-        names = {*LOOPBACK, *self.names} if self.host in LOOPBACK else {self.host, *self.names}
-        shown = {f"[{name}]" if ":" in name else name for name in names}
-        return frozenset(f"{name}:{self.port}" for name in shown) | (shown if self.port in (80, 443) else set())
+        own = LOOPBACK if self.host in LOOPBACK else (self.host,)
+        shown = {f"[{name}]" if ":" in name else name for name in own}
+        named = {*self.names, *(f"{name}:{self.port}" for name in self.names)}  # a proxy in front may listen on another port
+        return frozenset(f"{name}:{self.port}" for name in shown) | named | (shown if self.port in (80, 443) else set())
 
     @property
     def url(self) -> str:

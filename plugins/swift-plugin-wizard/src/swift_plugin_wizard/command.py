@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swift_plan import Plan
 
 
-@click.command("wizard", short_help="A few questions lead to a YAML file, a plan and a run")
+@click.command("wizard", short_help="Answer a few questions to get a YAML file, a plan and a run")
 @click.option("--goal", type=click.Choice([goal.name for goal in GOALS]), help="What you want.")
 @click.option("--model", default="", help="Folder or reference of the model.")
 @click.option("--data", default="", help="File, folder or name of the data.")
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0917  # click passes them by name
     goal: str | None, model: str, data: str, time: str | None, output: Path | None, start: bool | None, language: str | None
 ) -> int:
-    """Lead through a first run: what you want, which model, where the data is, how long it may take.
+    """Set up a first run by questions: what you want, which model, where the data is, how long it may take.
 
-    The answers become a YAML file, a command line and a plan. Each question has a default that works; an answer given as a flag is not
-    asked for, so that with all flags no terminal is needed.
+    The answers become a YAML file, a command line and a plan. Each question has a default that works; one that a flag answers is not
+    asked, so that with all flags no terminal is needed.
     """
     wizard = Wizard(language or language_of_locale())
     chosen = goal_named(goal or wizard.goal())
@@ -51,7 +51,7 @@ def command(  # noqa: PLR0917  # click passes them by name
     time = time or wizard.time()
     file = output or Path(wizard.file(chosen))
     if file.exists() and output:
-        raise UsageError("this file exists", code="WIZARD-004", where=str(file), hint="Name another one with --output.")
+        raise UsageError("the file already exists", code="WIZARD-004", where=str(file), hint="Choose another one with --output.")
     return wizard.finish(Answers(chosen, model, data, time, labels), file, start)
 
 

@@ -1,4 +1,4 @@
-"""Chat with the servers that run: the page passes requests on, so that the browser speaks to no other address."""
+"""Chat with running servers: the page forwards requests, so that the browser connects to no other address."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def _answer(request: Request, form: FormData) -> Response:
     asked = _parsed(form, "request")
     server, model = (await run_in_threadpool(_choices, site_of(request))).get(str(asked.get("choice")), (None, ""))
     if server is None:
-        raise UsageError("this server does not run any more", code="WEB-008", hint="Load the page again.")
+        raise UsageError("this server is no longer running", code="WEB-008", hint="Reload the page.")
     messages = checked_messages(asked.get("messages"))
     try:
         sampling: dict[str, Any] = {
@@ -51,7 +51,7 @@ async def _answer(request: Request, form: FormData) -> Response:
             "max_tokens": min(8192, max(1, int(asked.get("max_tokens", 256)))),
         }
     except (TypeError, ValueError):
-        raise UsageError("sampling options are numbers", code="WEB-009") from None
+        raise UsageError("temperature, top-p and maximum tokens must be numbers", code="WEB-009") from None
 
     def pieces() -> Iterator[str]:
         try:
@@ -72,7 +72,7 @@ async def _rate(request: Request, form: FormData) -> Response:
     }
     line = json.dumps(written, ensure_ascii=False) + "\n"
     if len(line) > _MOST_ROW:
-        raise UsageError("the conversation is too long to be kept", code="WEB-010")
+        raise UsageError("the conversation is too long for a preference row", code="WEB-010")
     with (site_of(request).folders[0] / RATINGS).open("a", encoding="utf-8") as file:
         file.write(line)
     return JSONResponse({"file": RATINGS})

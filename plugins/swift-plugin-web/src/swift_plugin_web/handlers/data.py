@@ -1,4 +1,4 @@
-"""Data: the files of the page's folders, an upload, a set with its counts and faults, and a row as the model sees it."""
+"""Data: the files of the page's folders, an upload, a data set with its counts and errors, and a row as the model sees it."""
 
 from __future__ import annotations
 
@@ -64,14 +64,18 @@ async def _upload(request: Request, form: FormData) -> Response:
         raise UsageError("no file was chosen", code="WEB-014")
     target = inside(site.folders[0] / file_name(file.filename, _suffixes()), site.folders)
     if target.exists():
-        raise UsageError(f"there is a file '{target.name}' already", code="WEB-015", hint="Rename the one to upload.")
+        raise UsageError(f"the file '{target.name}' already exists", code="WEB-015", hint="Rename the file that you upload.")
     aside, written = target.with_name(f".{target.name}.part"), 0
     try:
         with aside.open("xb") as out:
             while chunk := await file.read(_CHUNK):
                 written += len(chunk)
-                if written > site.most_upload:
-                    raise UsageError(f"more than {size(site.most_upload)}", code="WEB-016", hint="Copy it into the folder by hand.")
+                if written > site.max_upload:
+                    raise UsageError(
+                        f"the file is larger than {size(site.max_upload)}",
+                        code="WEB-016",
+                        hint="swift web --max-upload allows larger files.",
+                    )
                 out.write(chunk)
         aside.rename(target)
     finally:

@@ -1,4 +1,4 @@
-"""The forms: train, evaluate, merge, quantize, export, serve. Checked while they are filled, and started as commands."""
+"""The forms: train, evaluate, merge, quantize, export, serve. They are checked while they are filled in, and started as commands."""
 
 from __future__ import annotations
 

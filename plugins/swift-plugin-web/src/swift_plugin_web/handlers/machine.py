@@ -37,7 +37,7 @@ def routes() -> list[BaseRoute]:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A model on this machine. What lies in the page's folders or in a hub's cache can be deleted here."""
+    """A model on this machine. Those in the page's folders or in a hub's cache can be deleted."""
 
     reference: str
     folder: Path
@@ -72,7 +72,7 @@ async def _make(request: Request, form: FormData) -> Response:
     site, name = site_of(request), str(form.get("name") or "")
     known = await run_in_threadpool(jobs.ask, site, "plugins", "list", "--json")
     if name not in {offer["name"] for record in known for offer in record["offers"] if offer["missing"]}:
-        raise UsageError("there is no engine to make an environment for", code="WEB-018", where=name[:100])
+        raise UsageError("no missing engine has this name", code="WEB-018", where=name[:100])
     await run_in_threadpool(jobs.start, site, "env", None, ("create", name, "--yes"))
     return RedirectResponse("/runs", 303)
 
@@ -88,7 +88,7 @@ async def _delete(request: Request, form: FormData) -> Response:
     site, folder = site_of(request), Path(str(form.get("folder") or ""))
     chosen = next((model for model in models(site) if model.removable and model.folder == folder), None)
     if chosen is None:
-        raise UsageError("this is no model that can be deleted here", code="WEB-019", where=str(folder)[:200])
+        raise UsageError("this is not a model that the page may delete", code="WEB-019", where=str(folder)[:200])
     await run_in_threadpool(shutil.rmtree, inside(chosen.folder, [*site.folders, *_caches()]))
     return RedirectResponse("/models", 303)
 

@@ -99,7 +99,7 @@ async def _resume(request: Request, form: FormData) -> Response:
     site, folder = site_of(request), _folder(request)
     job = _job_of(site, folder)
     if job is None:
-        raise UsageError("this run was not started here", code="WEB-007", hint=f"Run its command again with --resume {folder}.")
+        raise UsageError("this run was not started from this page", code="WEB-007", hint=f"Run its command again with --resume {folder}.")
     await run_in_threadpool(jobs.start, site, job.verb, None, (*job.words[1:], "--resume", str(folder)))
     return RedirectResponse("/runs", 303)
 
