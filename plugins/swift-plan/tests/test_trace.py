@@ -105,7 +105,7 @@ MANY = [
     {"tuner": "full", "lengths": (64, 64), "gradient_checkpointing": True},
     {"tuner": "dora", "lengths": (128,)},
     {"tuner": "qlora", "lengths": (128,)},
-    {"tuner": "qlora", "lengths": (64, 64), "gradient_checkpointing": True},
+    {"tuner": "qlora", "lengths": (64, 64), "gradient_checkpointing": True, "tuner_options": {"rank": 64}},
     {"tuner": "lora", "lengths": (128,), "tuner_options": {"dropout": 0.0, "targets": ["q_proj", "v_proj"]}},
 ]
 
