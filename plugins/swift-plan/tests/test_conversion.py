@@ -93,7 +93,7 @@ def test_without_a_type_an_export_is_a_copy():
 
 
 CASES = {
-    "export": ["--to", "gguf", "--type", "q8_0"],
+    "export": ["--to", "gguf", "--type", "q8_0", "--verify.max-kl", "10"],
     "quantize": ["--quantizer", "bnb", "--verify.max-kl", "10"],
 }
 
