@@ -199,9 +199,7 @@ def _show_changes(found: Sequence[Any]) -> None:
     from swift_plan.text import size
 
     if not found:
-        click.echo(
-            "No smaller micro-batch, checkpointing, adapter or quantized base makes it fit. Use a smaller model."
-        )
+        click.echo("No smaller micro-batch, checkpointing, adapter or quantized base makes it fit. Use a smaller model.")
         return
     click.echo("It fits with:")
     for change in found:
