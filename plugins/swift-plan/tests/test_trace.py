@@ -35,7 +35,7 @@ def own_kernels(monkeypatch):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
-    found = {"llama": write_tiny_model(folder / "llama", vocab_size=2000, **SIZES)}
+    found = {"llama": write_tiny_model(folder / "llama", vocab_size=4000, **SIZES)}
     found["rows"] = write_rows(folder / "rows.jsonl", ragged_chats(4))
     return found
 
@@ -115,7 +115,7 @@ def qwen(models, tmp_path_factory):
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
     folder = tmp_path_factory.mktemp("plan") / "qwen"
-    Qwen3ForCausalLM(Qwen3Config(vocab_size=2000, head_dim=32, tie_word_embeddings=False, **SIZES)).save_pretrained(folder)
+    Qwen3ForCausalLM(Qwen3Config(vocab_size=4000, head_dim=32, tie_word_embeddings=False, **SIZES)).save_pretrained(folder)
     AutoTokenizer.from_pretrained(models["llama"]).save_pretrained(folder)
     return {**models, "qwen": folder}
 
