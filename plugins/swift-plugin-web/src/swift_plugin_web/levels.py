@@ -24,7 +24,7 @@ NAMES = frozenset({"reward_funcs", "metrics"})
 
 _GROUPS = (
     ("Evaluation", r"eval|validation|val_dataset|metric_for|greater_is|load_best|few_shot|samples$|limit$|tasks|data$|concurrency"),
-    ("Data", r"dataset|data\.|truncation|mask|packing|shuffle|group_by_length|media\.|tokenize_only|calibration"),
+    ("Data", r"dataset|data\.|truncation|mask|packing|shuffle|group_by_length|media\.|tokenize_only|calibration|training_rows"),
     ("Labels", r"num_labels|label_names|problem_type|use_chat_template|yes_token|no_token|instruction$"),
     ("Labels", r"negatives|query_|document_|pooling|normalize"),
     (
@@ -44,7 +44,7 @@ _GROUPS = (
     ("Processes", r"processes|parallel|ddp"),
     ("Checks", r"verify|parity|require_signature"),
     ("Server", r"host|port$|name$|url|startup_timeout|backend|engine_nodes|node_rank|master_"),
-    ("Model", r"model|adapter|family|hub|allow_other_base|loader|tuner|experts|new_\w*tokens|rope_scaling|freeze_"),
+    ("Model", r"model|max_model_len|adapter|family|hub|allow_other_base|loader|tuner|experts|new_\w*tokens|rope_scaling|freeze_"),
     ("Output", r"output|overwrite|force|exporter|push_to"),
 )
 _BY_SECTION = {"Backend": "Server", "Task": "Loss", "Tuner": "Model", "Parallel": "Processes", "Optimizer": "Steps and learning rate"}
