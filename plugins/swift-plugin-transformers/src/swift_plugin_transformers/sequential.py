@@ -84,7 +84,7 @@ class SequentialWorker(ServingWorker[Request]):
         ids = torch.tensor([list(request.prompt)], device=served.device)
         if served.speech and not request.inputs:
             message = "this model writes down recordings, and the request has none"
-            raise UsageError(message, code="MODEL-061", where="prompt", hint="Send the file to /v1/audio/transcriptions.")
+            raise UsageError(message, code="MODEL-065", where="prompt", hint="Send the file to /v1/audio/transcriptions.")
         ahead = served.ahead(request.prompt)
         config = served.generation_config(ahead, sampling)
         recorders = [recorder] if sampling.logprobs is not None else []
