@@ -147,7 +147,7 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
             servers.append(Server(url, tuple(event["figures"].get("models", ())), folder=folder))
         elif event["event"] == "result" and event["status"] in ("prepared", "submitted"):
             message = f"the launcher has {event['status']} the server, and does not say where it answers"
-            failures.append(SwiftError(message, code="RUN-029", where=event["output"], hint="Give its URL to clients: Server.at(URL)."))
+            failures.append(SwiftError(message, code="RUN-029", where=event["output"], hint="Connect to its URL: Server.at(URL)."))
         if watch:
             watch(event)
 

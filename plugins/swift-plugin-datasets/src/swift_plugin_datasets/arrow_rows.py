@@ -36,8 +36,7 @@ def parquet_groups(path: Path, rows: int) -> Iterator[Mapping[str, Any]]:
         try:
             metadata = parquet.read_metadata(path)
         except arrow.ArrowException as error:
-            message = f"not a valid parquet file: {shortened(str(error))}"
-            raise row_error(message, str(path), 1, "Download the file again.", code="DATA-115") from None
+            raise _invalid(str(path), "parquet", error) from None
     groups, before, count = list[int](), 0, 0
     for group in range(metadata.num_row_groups):
         groups.append(group)
@@ -69,8 +68,7 @@ def _rows(batches: Any, name: str, format_name: str, number: int = 0) -> Iterato
                 number += 1
                 yield number, checked_row({column: drop_null_fields(value) for column, value in data.items()}, name, number)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
-        message = f"not a valid {format_name} file: {shortened(str(error))}"
-        raise row_error(message, name, number + 1, "Download the file again.", code="DATA-115") from None
+        raise _invalid(name, format_name, error, number + 1) from None
 
 
 @contextmanager
@@ -94,3 +92,9 @@ def drop_null_fields(value: Any) -> Any:
     if isinstance(value, dict) and set(value) != {"bytes", "path"}:
         return {key: drop_null_fields(item) for key, item in value.items() if item is not None}
     return value
+
+
+def _invalid(name: str, format_name: str, error: Exception, number: int = 1) -> UsageError:
+    """Return the error of a file that can't be read from row `number` on."""
+    message = f"not a valid {format_name} file: {shortened(str(error))}"
+    return row_error(message, name, number, "Download the file again.", code="DATA-115")

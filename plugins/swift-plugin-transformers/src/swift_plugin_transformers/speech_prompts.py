@@ -41,7 +41,9 @@ def speech_prompt(
     if len(contents) != 1 or (text := text_beside(messages)):
         found = f"{len(contents)} recordings" if len(contents) != 1 else f"the text {text[:40]!r}"
         hint = "Send one message with an input_audio part, or the file to /v1/audio/transcriptions."
-        raise UsageError(f"this model writes down one recording, and the request has {found}", where="messages", hint=hint)
+        raise UsageError(
+            f"this model writes down one recording, and the request has {found}", code="MODEL-066", where="messages", hint=hint
+        )
     return MediaPrompt(prefix_ids(tokenizer, start, variables), media.tensors(contents))
 
 
@@ -49,14 +51,16 @@ def prefix_ids(tokenizer: Any, start: int, variables: Mapping[str, Any]) -> list
     """Return the tokens with which a transcript begins: the start token, and those that the tokenizer puts ahead of a text."""
     unknown = [name for name in variables if name not in _SETTINGS or not hasattr(tokenizer, "set_prefix_tokens")]
     if unknown:
-        raise UsageError(f"this model has no setting '{unknown[0][:50]}'", where=unknown[0], hint="Leave it out.")
+        raise UsageError(f"this model has no setting '{unknown[0][:50]}'", code="MODEL-067", where=unknown[0], hint="Leave it out.")
     before = {name: getattr(tokenizer, name, None) for name in _SETTINGS}
     try:
         if variables:
             tokenizer.set_prefix_tokens(**variables)
         ids = list(tokenizer(text_target="", verbose=False)["input_ids"])
     except ValueError as error:
-        raise UsageError(f"the tokenizer refuses this setting: {error}", where=next(iter(variables)), hint="Name one of these.") from None
+        raise UsageError(
+            f"the tokenizer refuses this setting: {error}", code="MODEL-068", where=next(iter(variables)), hint="Name one of these."
+        ) from None
     finally:
         if variables:
             tokenizer.language, tokenizer.task = before["language"], before["task"]
