@@ -74,7 +74,7 @@ def stream_of(choices: Sequence[DataChoice], preprocessing: Preprocessing, repor
         return Stream(choices, preprocessing, report, seed=seed)
     hint = "Omit --data.streaming, or stream them in separate runs."
     if len(tokenised) < len(sources):
-        raise UsageError("tokenised data sets and others can't be streamed together", code="TRAIN-277", where="data.streaming", hint=hint)
+        raise UsageError("tokenised data sets and others can't be streamed together", code="TRAIN-281", where="data.streaming", hint=hint)
     if any(choice.weight != 1 for choice in choices):
-        raise UsageError("tokenised data sets are streamed without weights", code="TRAIN-278", where="data.streaming", hint=hint)
+        raise UsageError("tokenised data sets are streamed without weights", code="TRAIN-282", where="data.streaming", hint=hint)
     return ShardStream(choices, tokenised, preprocessing, report, seed=seed, shuffle=shuffle)

@@ -91,11 +91,11 @@ class SpeechEncoder:
         if len(files) != 1 or answer["role"] != "assistant" or not isinstance(answer["content"], str):
             message = f"a row of this model is one audio file with its transcript, and this one has {len(files)} audio files"
             raise UsageError(
-                message, code="TRAIN-276", hint='Write {"messages": [user: "<audio>", assistant: the text], "audios": [FILE]}.'
+                message, code="TRAIN-283", hint='Write {"messages": [user: "<audio>", assistant: the text], "audios": [FILE]}.'
             )
         if text := text_beside(asked):
             problem = f"this model reads nothing but audio, and the row has a text beside it: {text[:40]!r}"
-            raise UsageError(problem, code="TRAIN-277", hint="Leave it out: the content of the user message is <audio>.")
+            raise UsageError(problem, code="TRAIN-284", hint="Remove it: the content of the user message is <audio>.")
         self.unread.add(replace(row, messages=(answer,)))
         transcript = plain_text([answer])
         span = Span(0, len(transcript), float(answer.get("loss_scale", 1.0)))
@@ -105,7 +105,7 @@ class SpeechEncoder:
         """Check that all tokens but the first are supervised. Raises MaskError."""
         for encoded in sequences:
             if [(span.start, span.stop) for span in encoded.spans] != [(1, len(encoded.ids))]:
-                raise MaskError("the supervised tokens are not those of the transcript", code="TRAIN-278")
+                raise MaskError("the supervised tokens are not those of the transcript", code="TRAIN-285")
 
 
 def _check(options: SupervisedOptions) -> None:

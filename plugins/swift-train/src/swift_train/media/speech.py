@@ -28,7 +28,7 @@ class SpeechProcessor(MediaProcessor):
     def __init__(self, processor: Any) -> None:
         if not hasattr(processor, "feature_extractor"):
             problem = "the checkpoint of a speech-to-text model has no settings of a feature extractor"
-            raise UsageError(problem, code="TRAIN-275", where="model", hint="Copy preprocessor_config.json from the model's page.")
+            raise UsageError(problem, code="TRAIN-280", where="model", hint="Copy preprocessor_config.json from the model's page.")
         super().__init__(processor)
         self.placeholders = {"audio": ""}
 
