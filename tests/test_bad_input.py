@@ -239,6 +239,23 @@ def test_recipes_that_are_wrong(project, text, says):
     assert says in outcome.err
 
 
+def test_every_step_of_a_recipe_is_checked_before_the_first(project):
+    """Options and parts; also engines that are not installed."""
+    steps = [
+        "{id: base, run: fetch, model: model}",
+        "{id: tuned, run: sft, model: '${base.output}', dataset: [rows.jsonl], max_steps: many}",
+        "{id: served, run: serve, model: '${tuned.output}', backend: sglang}",
+        "{id: asked, run: ask, url: '${served.url}', questions: [Hi], colour: red}",
+    ]
+    (project.folder / "f.yaml").write_text("steps:\n" + "".join(f"  - {step}\n" for step in steps))
+    outcome = project.here("run", "f.yaml")
+    assert outcome.code == 2
+    assert "[base]" not in outcome.err
+    assert not (project.folder / "runs").exists()
+    for step, code in (("tuned", "SWIFT-OPTION-005"), ("served", "SWIFT-ENV-0"), ("asked", "SWIFT-RUN-004")):
+        assert any(f"step '{step}'" in line and code in line for line in outcome.err.splitlines()), outcome.err
+
+
 def test_a_number_among_choices_is_a_number(project):
     outcome = sft(project, "--quantizer", "bnb", "--quantizer.bits", "8", "--dry-run", "--json")
     assert json.loads(outcome.out)["parts"]["quantizer"]["options"]["bits"] == 8

@@ -8,4 +8,4 @@ from swift_core.runs.local_launcher import (
     WorkerCommand as WorkerCommand, free_port as free_port, watch_processes as watch_processes,
 )  # fmt: skip
 from swift_core.runs.provenance import maker_of as maker_of, recorded_loader as recorded_loader
-from swift_core.runs.resolution import Resolved as Resolved, resolve as resolve
+from swift_core.runs.resolution import Resolved as Resolved, check_options as check_options, resolve as resolve

@@ -75,6 +75,17 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
     return Resolved(run, (*draft.notes, *provenance.notes(run), *_check(run, draft)))
 
 
+def check_options(verb: VerbSpec, settings: Settings) -> None:
+    """Check the options and parts of a verb, and that the engines of the parts are installed. Nothing is fetched.
+
+    Raises:
+        UsageError: as for `resolve`.
+    """
+    known, settings = registry(), replace(settings, values=normalise(settings.values))
+    adopt(settings, verb, known)
+    with_engines(verb, *options_and_parts(verb, settings, known), known, settings)
+
+
 def _base_of_adapter(verb: VerbSpec, settings: Settings) -> None:
     """Use the base of the first adapter if there is no model."""
     values, own = settings.values, {field.path for field in fields.fields(verb.options)}

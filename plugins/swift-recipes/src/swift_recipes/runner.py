@@ -23,6 +23,7 @@ from swift_core.contract import Progress, ResultRecord, Run, RunResult, Settings
 from swift_core.plugins import registry
 from swift_core.runs import Context, carry_out, launch_variables, resolve, running_server
 from swift_core.system import fingerprint, made_by, paths, read_result, write_result
+from swift_recipes.checks import check_steps, in_step
 from swift_recipes.recipe import Step, filled, read_recipe, title_of
 
 ANSWERS = "answers.json"  # {question: {step: answer}} of the recipe's ask steps
@@ -54,9 +55,11 @@ class RecipeRun:
         """Run the steps in order, and write the report, also after an error.
 
         Raises:
-            SwiftError: the recipe is invalid, or a step failed; the results of the steps before it are kept.
+            UsageError: the recipe or an option is invalid, or an engine is not installed; nothing was run.
+        SwiftError: a step failed; the results of the steps before it are kept.
         """
         steps = read_recipe(self.recipe)
+        check_steps(steps)
         folder = self.runs / f"{datetime.now():%Y%m%d-%H%M%S}-{self.recipe.stem}-{secrets.token_hex(2)}"
         paths.write_text(folder / self.recipe.name, self.recipe.read_text(encoding="utf-8"))
         try:
@@ -66,8 +69,7 @@ class RecipeRun:
                     try:
                         finished = self._step(step, folder / f"{number}-{step.id}", servers)
                     except SwiftError as error:
-                        where = f"step '{step.id}' ({step.line})" + (f": {error.where}" if error.where else "")
-                        raise error.with_context(where=where) from error.__cause__
+                        raise in_step(error, step) from error.__cause__
                     self.done[step.id] = finished
                     self.on_step(step, "kept" if finished.kept else "done")
         finally:
