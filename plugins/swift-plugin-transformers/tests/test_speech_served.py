@@ -13,7 +13,7 @@ from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 from swift_testing.media_files import write_tone
 from swift_testing.speech_models import write_speech_model
-from swift_train.media.sound import load_audio
+from swift_train.media.audio import load_audio
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
 

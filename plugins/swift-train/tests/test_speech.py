@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from swift_testing.media_files import write_tone
 from swift_testing.speech_models import write_speech_model
-from swift_train.media.sound import load_audio
+from swift_train.media.audio import load_audio
 from swift_train.testing import run_training, training_run, write_rows
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 

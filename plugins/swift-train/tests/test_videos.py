@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from swift_testing.media_files import write_tone, write_video
 from swift_train.media import videos
-from swift_train.media.sound import load_audio
+from swift_train.media.audio import load_audio
 from swift_train.media.videos import Film, load_video
 
 from swift_core.contract import UsageError

@@ -32,10 +32,10 @@ class TokenizeOptions(RowFileOptions, DatasetOptions, FamilyOptions, HubOptions)
     filters: Several = option(list, FILTERS, also=("filter",))
     near_duplicates: float = option(
         0.0,
-        "Leave out rows whose texts resemble an earlier row: the share of their word sequences that both have, such as 0.8; "
+        "Drop rows whose texts resemble an earlier row: the share of their word sequences that both have, such as 0.8; "
         "0: keep all (needs swift-corpus[minhash]).",
         ge=0,
         le=1,
     )
-    against: Several = option(list, "Evaluation data: leave out rows that contain one of its questions.")
+    against: Several = option(list, "Evaluation data: drop rows that contain one of its questions.")
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")

@@ -113,12 +113,12 @@ class GrpoOptions(TeacherOptions, RewardOptions):
                 "teacher or with advantage_estimator reinforce_plus_plus"
             )
         if self.reduces_rewards and self.mask_truncated_completions:
-            raise ValueError("kl_in_reward needs the divergence of every answer: leave out mask_truncated_completions, or kl_in_reward")
+            raise ValueError("kl_in_reward needs the divergence of every answer: omit mask_truncated_completions, or kl_in_reward")
         if self.teacher_server and self.temperature != 1:
             raise ValueError("a teacher's server gives log-probabilities at temperature 1: leave temperature at 1, or give teacher_model")
         if self.truncated and self.correction != "none":
             raise ValueError(
-                "with top_p, top_k, min_p or repetition_penalty the engine's probabilities are of another distribution: leave out "
+                "with top_p, top_k, min_p or repetition_penalty the engine's probabilities are of another distribution: omit "
                 "importance_sampling_correction"
             )
         return self

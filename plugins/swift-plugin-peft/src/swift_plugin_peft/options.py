@@ -69,9 +69,9 @@ class LoraOptions(AdapterOptions):
     @model_validator(mode="after")
     def _fits(self) -> LoraOptions:
         if self.parameters and self.dropout:
-            raise ValueError("dropout is of a layer's input, and parameters have none: set dropout to 0, or leave out parameters")
+            raise ValueError("dropout is of a layer's input, and parameters have none: set dropout to 0, or omit parameters")
         if self.parameters and (self.dora or self.init.startswith(("pissa", "olora", "orthogonal", "lora_ga"))):
-            raise ValueError("parameters are adapted by plain LoRA: leave out dora and init, or parameters")
+            raise ValueError("parameters are adapted by plain LoRA: omit dora and init, or parameters")
         if self.dora and self.init.startswith(("pissa", "olora", "lora_ga")):
             raise ValueError(f"init '{self.init}' modifies the base weights, from which dora takes its magnitudes: use one of them")
         return self

@@ -25,7 +25,7 @@ class EmbeddingOptions(TrainOptions):
     )
     mask_false_negatives: bool = option(
         False,
-        "infonce: leave out documents that are more similar to the query than its relevant one by false_negative_margin.",
+        "infonce: exclude documents that are more similar to the query than its relevant one by false_negative_margin.",
         also=("mask_fake_negative",),
     )
     false_negative_margin: float = option(0.1, "Margin of mask_false_negatives.", ge=0, also=("fake_neg_margin",))

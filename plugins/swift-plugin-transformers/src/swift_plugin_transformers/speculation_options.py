@@ -41,7 +41,7 @@ def _draft_model(served: ServedModel, options: ServeOptions) -> tuple[Any, int]:
             "the draft model has another vocabulary than the served model",
             code="MODEL-063",
             where="draft_model",
-            hint="Use a smaller model of the same family, or leave out --draft-model to draft from the request's own tokens.",
+            hint="Use a smaller model of the same family, or omit --draft-model to draft from the request's own tokens.",
         )
     model: Any = loaded.model.eval()
     try:

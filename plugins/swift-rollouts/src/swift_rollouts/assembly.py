@@ -112,5 +112,5 @@ def _check_media(prompts: Samples, options: RolloutOptions) -> None:
             "a row has media, and the conversation goes on after the first answer",
             code="RL-047",
             where=prompts.origin(int(prompts.media_counts.argmax())),
-            hint="Leave out --multi-turn-scheduler and --tools, or such rows.",
+            hint="Omit --multi-turn-scheduler and --tools, or drop such rows.",
         )

@@ -13,7 +13,7 @@ import torch
 from swift_testing.small_configs import small
 
 MAX_PARAMETERS = 30_000_000  # of a small model
-MAX_WITH_TOWERS = 100_000_000  # of one that reads images or sound
+MAX_WITH_TOWERS = 100_000_000  # of one that reads images or audio
 
 
 @dataclass(frozen=True, slots=True)

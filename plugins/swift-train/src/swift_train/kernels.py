@@ -81,7 +81,7 @@ def use_kernels(
                 return used
     if asked != "auto":
         message = f"the kernels '{asked}' can't be used: {used.reason}"
-        raise UsageError(message, code="TRAIN-219", where="kernels", hint="Leave out --kernels.")
+        raise UsageError(message, code="TRAIN-219", where="kernels", hint="Omit --kernels.")
     note(f"WARNING: no kernels are used: {used.reason}.")
     return used
 

@@ -56,7 +56,7 @@ def from_config(model_class: Any, config: Any, *, trust_remote_code: bool, **arg
 
 
 def reads_media(auto: str) -> bool:
-    """Return whether an Auto class is that of models with images, films or sound among their inputs."""
+    """Return whether an Auto class is that of models with images, videos or audio among their inputs."""
     return auto in (MEDIA, SPEECH, _OLDER)
 
 

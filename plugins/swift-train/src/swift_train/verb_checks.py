@@ -64,7 +64,7 @@ def _mixture_problems(run: Run) -> Iterator[Problem]:
         )
     if any(choice.weight != 1 for choice in run.datasets):
         yield Problem(
-            code="TRAIN-227", where=where, message="the data sets have weights too", hint="Leave out the weights, or the probabilities."
+            code="TRAIN-227", where=where, message="the data sets have weights too", hint="Omit the weights, or the probabilities."
         )
 
 

@@ -51,7 +51,7 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
         also=("add_tokens",),
     )  # fmt: skip
     new_special_tokens: Names = option(
-        list, "Special tokens to add: they are never split, and left out of decoded text. FILE.txt has one in each line.",
+        list, "Special tokens to add: they are never split, and omitted from decoded text. FILE.txt has one in each line.",
         also=("add_special_tokens",),
     )  # fmt: skip
     rope_scaling: str | dict[str, Any] = option(

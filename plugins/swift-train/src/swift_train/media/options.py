@@ -94,7 +94,7 @@ def _limit_pixels(media: MediaProcessor, kind: str, option: str, least: int | No
     shortest, longest = size.get("shortest_edge"), size.get("longest_edge")  # in Qwen's processors these are numbers of pixels
     if not shortest or not longest or not _counts_pixels(media, kind):
         problem = f"this model's processor has no limit of pixels: it resizes {kind}s to a size of its own"
-        raise UsageError(problem, code="TRAIN-151", where=f"media.{option}", hint=f"Leave out {option}.")
+        raise UsageError(problem, code="TRAIN-151", where=f"media.{option}", hint=f"Omit {option}.")
     if most is not None and least is None:
         shortest = min(shortest, most)
     own.size = {"shortest_edge": least or shortest, "longest_edge": most or longest}
@@ -126,7 +126,7 @@ def _sample_per_second(processor: Any, fps: float) -> None:
     wanted, found = min(fps * float(short.frames / short.rate), most), len(_sampled(processor, {}, short))
     if not wanted / 2 <= found <= wanted * 2:
         problem = f"this model's processor samples {found} frames of ten seconds, and not {fps:g} per second"
-        raise UsageError(problem, code="TRAIN-180", where="media.fps", hint="Leave out fps, or set max_frames too.")
+        raise UsageError(problem, code="TRAIN-180", where="media.fps", hint="Omit fps, or set max_frames too.")
 
 
 def _sample_at_most(processor: Any, frames: int) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from swift_core.contract import UsageError
+from swift_train.media.audio import load_audio
+from swift_train.media.audio_input import AudioInput
 from swift_train.media.files import MediaFile
-from swift_train.media.hearing import Hearing
 from swift_train.media.images import load_image
 from swift_train.media.sampling import metadata_of, sampled
-from swift_train.media.sound import load_audio
 from swift_train.media.videos import Film, Video, load_video
 from swift_train.processors import tokenizer_of
 
@@ -55,7 +55,7 @@ class MediaProcessor:
         }
         self.settings: Mapping[str, Any] = json.loads(processor.to_json_string())  # of the store's key
         self._replacement = lru_cache(_EXTENTS)(self.expansion_of)
-        self._hearing = Hearing(self._part("audio"))
+        self._audio_input = AudioInput(self._part("audio"))
 
     def load(self, kind: str, source: str | bytes, name: str = "") -> Content:
         """Decode a file: a path, or the content of one with its name in messages.
@@ -67,8 +67,8 @@ class MediaProcessor:
             return Content(kind, load_image(source, name))
         if kind == "video":
             return Content(kind, load_video(source, lambda film: sampled(self.processor.video_processor, film), name))
-        samples = load_audio(source, self._hearing.rate, name)
-        self._hearing.check(len(samples), name or source)
+        samples = load_audio(source, self._audio_input.rate, name)
+        self._audio_input.check(len(samples), name or source)
         return Content(kind, samples)
 
     @staticmethod
@@ -166,7 +166,7 @@ class MediaProcessor:
 
     def _small(self, kind: str) -> Content:
         """Return a blank file whose tensors are small."""
-        return self._blank(kind, (self._hearing.rate,) if kind == "audio" else _BLANK[kind])
+        return self._blank(kind, (self._audio_input.rate,) if kind == "audio" else _BLANK[kind])
 
     def _blank(self, kind: str, extent: tuple[int, ...]) -> Content:
         """Return a black image or video, or silence, of an extent."""
@@ -189,7 +189,7 @@ class MediaProcessor:
             arguments |= {"videos": [video.frames for video in videos], "do_sample_frames": False}
             arguments["video_metadata"] = [metadata_of(video) for video in videos]
         if audio := given.get("audio"):
-            arguments |= {"audio": audio, "sampling_rate": self._hearing.rate}
+            arguments |= {"audio": audio, "sampling_rate": self._audio_input.rate}
         try:
             made = self.processor(text=[text], **arguments)
         except (ValueError, RuntimeError, TypeError, ZeroDivisionError, IndexError) as error:  # a file that its resizing refuses

@@ -40,7 +40,7 @@ class SpeechProcessor(MediaProcessor):
     def tensors(self, contents: Sequence[Content]) -> dict[str, Tensor]:
         """Return the features of one recording, by the names of the model's arguments."""
         (content,) = contents
-        return dict(self._part("audio")(content.value, sampling_rate=self._hearing.rate, return_tensors="pt"))
+        return dict(self._part("audio")(content.value, sampling_rate=self._audio_input.rate, return_tensors="pt"))
 
     def token_types(self, ids: Sequence[int]) -> dict[str, list[int]]:
         """Return nothing: the decoder reads text alone."""

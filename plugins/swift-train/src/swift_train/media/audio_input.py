@@ -15,7 +15,7 @@ from swift_train.media.files import named_in_messages
 _TAIL = 0.05  # seconds at the end that are changed
 
 
-class Hearing:
+class AudioInput:
     """The audio part of a processor.
 
     Args:
