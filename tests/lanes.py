@@ -57,7 +57,10 @@ LANES = {
         2, "every chat template of the libraries: what is supervised, what is refused; docs/reference/templates.md is current"
     ),
     "train": Lane(4, "the 20 losses that ms-swift, LLaMA-Factory and TRL give on the same job"),
-    "web": Lane(4, "the page in chromium: from the data to a merged model, killed in between; every page in both themes and on a phone"),
+    "web": Lane(
+        4,
+        "the page in chromium and the real model: from the data to a merged, served model, killed in between; each page in both themes",
+    ),
     "vllm": Lane(3, "the real model served by vLLM; after swift env create vllm"),
 }
 

@@ -43,9 +43,13 @@ class Page:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, request):
+    """A folder with rows and a model: the real one in the lane."""
     folder = tmp_path_factory.mktemp("web")
-    write_tiny_model(folder / "model")
+    if request.config.getoption("--lane"):
+        shutil.copytree(request.getfixturevalue("smollm2"), folder / "model")
+    else:
+        write_tiny_model(folder / "model")
     write_rows(folder / "rows.jsonl", ragged_chats(40))
     return folder
 
@@ -106,7 +110,7 @@ def test_from_the_data_to_a_merged_model(browser, folder, page):
     tab.goto(f"{base}/train")
     tab.fill("[name=model]", "model")
     tab.fill("[name=dataset]", "rows.jsonl")
-    tab.fill("[name=max_steps]", "30")
+    tab.fill("[name=max_steps]", "20")
     tab.fill("[name=learning_rate]", "-1")
     tab.wait_for_selector(".field.bad", timeout=60_000)
     tab.fill("[name=learning_rate]", "0.001")

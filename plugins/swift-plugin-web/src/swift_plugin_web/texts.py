@@ -40,6 +40,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "show": ("Show", "显示"),
     "size": ("Size", "大小"),
     "file": ("File", "文件"),
+    "files": ("Files", "文件"),
+    "median": ("median", "中位数"),
     "rows": ("Rows", "样本数"),
     "lengths": ("Lengths", "长度"),
     "faults": ("Errors", "错误"),
