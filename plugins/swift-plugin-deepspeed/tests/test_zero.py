@@ -345,12 +345,13 @@ def test_by_the_command(tiny_model, swift_project):
     config = {"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": "auto", "zero_optimization": {"stage": 3}}
     swift_project.write({"ds.json": config, "rows.jsonl": ragged_chats(ROWS)})
     words = ["sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--max-steps", "2", "--device", "cpu", "--processes", "2"]
-    refused = swift_project.run(*words, "--deepspeed", "ds.json")
+    refused = swift_project.run(*words, "--deepspeed", "ds.json", "--batch-size", "4")
     refused.assert_failure("train_micro_batch_size_per_gpu: it is 2, the run has 4")
     assert not (swift_project.folder / "runs").exists()
-    swift_project.run(*words, "--deepspeed", "ds.json", "--batch-size", "2").assert_success()
+    swift_project.run(*words, "--deepspeed", "ds.json").assert_success()  # the file's batch size counts if the command has none
     (folder,) = (swift_project.folder / "runs").iterdir()
-    assert json.loads((folder / "run.json").read_text())["parts"]["parallel"]["name"] == "deepspeed"
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["parts"]["parallel"]["name"], run["parts"]["task"]["options"]["batch_size"]) == ("deepspeed", 2)
     proof = json.loads((folder / "parallel.json").read_text())
     assert (proof["strategy"], proof["engine"], proof["stage"], proof["processes"]) == ("deepspeed", "DeepSpeedEngine", 3, 2)
     assert proof["max_weight_bytes"] < 0.6 * proof["model_bytes"]
