@@ -15,6 +15,7 @@ from swift_train import row_attention
 from swift_train.adapters import inner_model
 from swift_train.batches import RowBoundaries
 from swift_train.build import attach, load_base
+from swift_train.tasks import FusedLossTask
 
 
 def step_peak(run, work):
@@ -41,7 +42,7 @@ def step_peak(run, work):
             micro = replace(micro, boundaries=RowBoundaries.CU_SEQLENS)
         micros = [micro] * min(work.passes, 2)
         for _ in range(2):
-            strategy.accumulate(micros, task, 1 / work.tokens)
+            strategy.accumulate(micros, _Fused(task) if isinstance(task, FusedLossTask) else task, 1 / work.tokens)
             strategy.update(1e-4, 1.0)
     events = profile.profiler.kineto_results.events()
     now = peak = _size(strategy.module) + sum(value.nbytes for own in (media.inputs[:1] if media else ()) for value in own.values())
@@ -49,6 +50,19 @@ def step_peak(run, work):
         now += size
         peak = max(peak, now)
     return peak
+
+
+class _Fused:
+    """Forward pass and loss as one, as training computes them."""
+
+    def __init__(self, task):
+        self.task = task
+
+    def forward(self, model, micro):
+        return self.task.forward_loss(model, micro)
+
+    def loss(self, output, micro):
+        return output
 
 
 def _size(module):

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 @pytest.mark.parametrize("trained", ["states", "weight", "both"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_loss_and_gradients_are_those_of_the_logits(monkeypatch, trained, dtype):
-    monkeypatch.setattr(head_loss, "_CPU_CHUNK", 5 * 31)
+    monkeypatch.setattr(head_loss, "CPU_CHUNK", 5 * 31)
     torch.manual_seed(0)
     states, weight = torch.randn(12, 8).to(dtype), torch.randn(31, 8)
     bias, labels, weights = torch.randn(31), torch.randint(31, (12,)), torch.rand(12)
@@ -56,7 +56,7 @@ def test_a_step_is_the_same_and_models_that_change_logits_keep_them(kind, values
     for part in model.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
-    monkeypatch.setattr(head_loss, "_CPU_CHUNK", 5 * model.config.vocab_size)
+    monkeypatch.setattr(head_loss, "CPU_CHUNK", 5 * model.config.vocab_size)
     assert task._in_head.applies_to(model, micro()) == fused
     assert model.training
     found = []
@@ -86,7 +86,7 @@ class Largest(TorchDispatchMode):
 
 def test_logits_of_all_tokens_are_never_there(monkeypatch):
     model, task = small_model("llama"), PretrainTask(PretrainOptions())
-    monkeypatch.setattr(head_loss, "_CPU_CHUNK", 5 * model.config.vocab_size)
+    monkeypatch.setattr(head_loss, "CPU_CHUNK", 5 * model.config.vocab_size)
     assert task._in_head.applies_to(model, micro())
     with Largest(model.lm_head) as largest:
         task.forward_loss(model, micro()).backward()
@@ -94,3 +94,13 @@ def test_logits_of_all_tokens_are_never_there(monkeypatch):
     with Largest(model.lm_head) as largest:
         task.loss(task.forward(model, micro()), micro()).backward()
     assert largest.rows == len(micro().labels)
+
+
+@pytest.mark.parametrize("own", ["forward", "loss"])
+def test_a_task_with_a_loss_of_its_own_gets_the_logits(own):
+    """One that derives from a task of ours; its loss must not be replaced in silence."""
+    kind = type("Own", (PretrainTask,), {own: lambda self, *given: getattr(PretrainTask, own)(self, *given) * 2})
+    model = small_model("llama")
+    plain, doubled = (float(task(PretrainOptions()).forward_loss(model, micro())) for task in (PretrainTask, kind))
+    assert (doubled == pytest.approx(2 * plain, rel=1e-5)) == (own == "loss")
+    assert doubled != pytest.approx(plain, rel=1e-3)

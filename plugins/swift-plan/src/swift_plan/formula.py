@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_train.chunk_sizes import CHUNK, CPU_CHUNK
+
 from swift_core.contract import ParallelSpec, QuantizerSpec, TunerSpec
 from swift_core.plugins import registry
 from swift_plan.plan import Phase
@@ -26,6 +28,7 @@ MASTER, GRADIENT, ADAM = 4, 4, 8  # bytes per trainable weight: float32, its gra
 _ZERO = re.compile(r"zero(\d)")
 _OTHER_ADAPTERS = 0.005  # share of the weights that an adapter without a rank trains
 _SCALES = 0.25  # bits per weight that the scales of quantized weights take
+_LOGITS_NEEDED = ("label_smoothing", "z_loss", "router_loss", "compile")  # options with which a task takes all logits
 _WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -119,8 +122,15 @@ def bits_of(quantizer: Choice) -> float:
     return float(given if isinstance(given, int) else registry().spec(quantizer, QuantizerSpec).bits[0])
 
 
-def training_phases(run: Run, shapes: Shapes, work: Workload, dtype: str, state: State) -> tuple[Phase, ...]:
-    """Return the phases of a training run."""
+def _logits(options: Mapping[str, Any], shapes: Shapes, work: Workload, *, kind: str) -> int:
+    """Return the number of logits that are in memory at once: of all supervised tokens, or of a chunk if the head computes the loss."""
+    whole = int(shapes.vocabulary * work.tokens * work.supervised)
+    plain = options.get("loss_type") == "cross-entropy" and not any(options.get(name) for name in _LOGITS_NEEDED)
+    return min(whole, CPU_CHUNK if kind == "cpu" else CHUNK) if plain else whole
+
+
+def training_phases(run: Run, shapes: Shapes, work: Workload, dtype: str, state: State, *, kind: str) -> tuple[Phase, ...]:
+    """Return the phases of a training run on a kind of device."""
     options, tokens, width = run.part("task").options, work.tokens, width_of(dtype)
     inner = shapes.number("intermediate_size", "n_inner", "ffn_dim", default=4 * shapes.hidden)
     if experts := shapes.number("num_experts_per_tok", "num_experts_per_token"):
@@ -129,7 +139,7 @@ def training_phases(run: Run, shapes: Shapes, work: Workload, dtype: str, state:
     inputs = 0 if options.get("activation_offload") else shapes.hidden * tokens * width
     saved = shapes.layers * (inputs if options.get("gradient_checkpointing") else block)
     saved += block if options.get("gradient_checkpointing") else 0
-    logits = int(shapes.vocabulary * tokens * work.supervised) * width
+    logits = _logits(options, shapes, work, kind=kind) * width
     gradients = state.gradients if work.passes > 1 else 0
     base = {"weights": state.weights, "adapter": state.adapter}
     held = {**base, "optimizer": state.optimizer}

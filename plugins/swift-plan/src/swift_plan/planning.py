@@ -95,14 +95,14 @@ def _training(
         from swift_plan.client import Tracer
 
         try:
-            found = (tracer or Tracer.shared()).trace(run, work, dtype)
+            found = (tracer or Tracer.shared()).trace(replace(run, options={**run.options, "device": device.kind}), work, dtype)
         except SwiftError as error:
             notes.append(f"The step could not be traced ({error.message}). {_UNTRACED}")
     notes += _towers(shapes, counted=bool(found and work.media))
     if found and run.workers > 1 and formula.sharing_of(run).gradients == 1:
         notes.append("The buckets in which gradients are exchanged are added by formula.")
         found = _with_buckets(found)
-    phases = _phases(found) if found else formula.training_phases(run, shapes, work, dtype, state)
+    phases = _phases(found) if found else formula.training_phases(run, shapes, work, dtype, state, kind=device.kind)
     if found:
         state = replace(state, trained=found.trained)
     plan = replace(

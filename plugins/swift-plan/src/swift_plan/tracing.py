@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import torch
-from swift_train import row_attention
+from swift_train import head_loss, row_attention
 from swift_train.activations import recompute_activations
 from swift_train.adapters import inner_model
 from swift_train.batches import RowBoundaries
 from swift_train.build import attach, base_of, load_with
+from swift_train.chunk_sizes import CHUNK, CPU_CHUNK
+from swift_train.tasks import FusedLossTask
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import Module
@@ -52,7 +54,7 @@ def trace(run: Run, work: Workload, dtype: str) -> Trace:
     """Trace a run's step; a model of many equal blocks is traced with two smaller numbers of them.
 
     Args:
-        run: the run, on any device.
+        run: the run; its option `device` is the kind of device that is planned for.
         work: its largest pass.
         dtype: of the loaded weights.
     """
@@ -60,7 +62,13 @@ def trace(run: Run, work: Workload, dtype: str) -> Trace:
         raise UsageError(f"the strategy '{run.part('parallel').name}' needs its processes", code="PLAN-012", where="parallel")
     if run.part("parallel").name not in _STRATEGIES:  # one process: what each of them does without others
         run = replace(run, parts={**run.parts, "parallel": registry().choose("parallel", _STRATEGIES[0])})
+    chunk = CPU_CHUNK if run.options.get("device") in (None, "auto", "cpu") else CHUNK
     run = replace(run, adapters={}, options={**run.options, "device": "cpu", "dtype": dtype})
+    with mock.patch.object(head_loss, "CPU_CHUNK", chunk):  # fake tensors are on a CPU
+        return _of_blocks(run, work, dtype)
+
+
+def _of_blocks(run: Run, work: Workload, dtype: str) -> Trace:
     family = family_of(base_of(run))
     loaded = _loaded(run, family, dtype)
     model: Any = loaded.model
@@ -140,7 +148,8 @@ def _traced(run: Run, family: ModelFamily, loaded: Loaded, work: Workload) -> Tr
         if by_row:
             micro = replace(micro, boundaries=RowBoundaries.CU_SEQLENS)
         micros = [micro] * min(work.passes, _PASSES)
-        work_done = _steps(strategy, _TracedTask(task, ledger), micros, made[0], family.blocks)
+        fused = isinstance(task, FusedLossTask) and not strategy.fixed_shapes
+        work_done = _steps(strategy, _TracedTask(task, ledger, fused=fused), micros, made[0], family.blocks)
         whole = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
         if work.passes > len(micros):
             factor = work.passes / len(micros)
@@ -192,10 +201,16 @@ def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], optimizer: O
 
 
 class _TracedTask:
-    """A task whose forward pass and loss are segments, and whose output is counted as logits."""
+    """A task whose forward pass and loss are segments, and whose output is counted as logits.
 
-    def __init__(self, task: Any, ledger: Ledger) -> None:
-        self.task, self.ledger, self.segments = task, ledger, True
+    Args:
+        task: the task.
+        ledger: counts the memory.
+        fused: forward pass and loss are computed as one, as in training (`FusedLossTask`).
+    """
+
+    def __init__(self, task: Any, ledger: Ledger, *, fused: bool = False) -> None:
+        self.task, self.ledger, self.fused, self.segments = task, ledger, fused, True
         self._by_sequence = True  # whether the task's numbers beside the tokens are one per sequence, or one per supervised token
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
@@ -203,13 +218,32 @@ class _TracedTask:
         self.ledger.category = "activations" if self.segments else "temporary"
         if self.segments:
             self.ledger.segment = "forward"
-        output: Tensor = self.task.forward(model, micro)
+        output: Tensor = self._fused(model, micro) if self.fused else self.task.forward(model, micro)
         self.ledger.own(output, "logits")
         self.ledger.category = "temporary"
         return output
 
+    def _fused(self, model: Module, micro: Micro) -> Tensor:
+        """Return the loss; what the head allocates for it is counted as logits."""
+        head: Any = inner_model(model).get_output_embeddings()
+
+        def enter(module: Module, arguments: Any) -> None:
+            self.ledger.category = "logits"
+
+        hook = head.register_forward_pre_hook(enter) if isinstance(head, Module) else None
+        try:
+            total = self.task.forward_loss(model, micro)
+        finally:
+            if hook:
+                hook.remove()
+        return total if isinstance(total, Tensor) else total.sum
+
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
         """Compute the loss; what follows is the backward pass."""
+        if self.fused:
+            if self.segments:
+                self.ledger.segment = "backward start"
+            return output
         if self.segments:
             self.ledger.segment = "loss"
         try:

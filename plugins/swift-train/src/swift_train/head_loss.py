@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from swift_train.adapters import inner_model, takes_logits_to_keep
+from swift_train.chunk_sizes import CHUNK, CPU_CHUNK
 from swift_train.losses import summed_cross_entropy
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
     from swift_train.batches import Micro
-
-_CPU_CHUNK, _CHUNK = 1 << 23, 1 << 26  # logits of a chunk
 
 
 class _HeadCrossEntropy(torch.autograd.Function):
@@ -73,7 +72,7 @@ def head_cross_entropy(states: Tensor, weight: Tensor, bias: Tensor | None, labe
 
 
 def _chunks(states: Tensor, weight: Tensor) -> list[slice]:
-    size = max(1, (_CPU_CHUNK if states.device.type == "cpu" else _CHUNK) // len(weight))
+    size = max(1, (CPU_CHUNK if states.device.type == "cpu" else CHUNK) // len(weight))
     return [slice(start, start + size) for start in range(0, len(states), size)]
 
 

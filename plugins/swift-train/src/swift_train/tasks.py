@@ -243,7 +243,9 @@ class TokenTask(NextToken):
         self.anchor: Module | None = None  # a frozen copy of the base
         self._anchored: Tensor | None = None  # its logits in the last forward pass
         self._balance: tuple[Tensor, float] | None = None  # loss of the routers in the last forward pass, and its weight
-        self._in_head = None if options.compile or options.router_loss or not is_cross_entropy(options) else HeadLoss()
+        own = type(self).forward is TokenTask.forward and type(self).loss is TokenTask.loss  # a task that derives from it may have others
+        plain = own and is_cross_entropy(options) and not (options.compile or options.router_loss)
+        self._in_head = HeadLoss() if plain else None
         if options.router_loss or options.neftune_noise_alpha:
             self.whole_rows = f"{'router_loss' if options.router_loss else 'neftune_noise_alpha'} depends on every token of a row"
 

@@ -1,4 +1,4 @@
-"""With a weight of 0 the loss is plain cross entropy; with another, large logits have a loss."""
+"""With a weight of 0 the loss is plain cross entropy; with another, uniform predictions have less."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ MICRO = SimpleNamespace(labels=torch.tensor([3, 1]), weights=torch.tensor([1.0, 
 def test_with_a_weight_of_0_it_is_cross_entropy():
     logits = torch.randn(2, 7, generator=torch.manual_seed(0))
     plain = SftTask(SftOptions()).loss(logits, MICRO)
-    assert torch.allclose(Acme(AcmeOptions(z_loss=0)).loss(logits, MICRO), plain)
+    assert torch.allclose(Acme(AcmeOptions(confidence_penalty=0)).loss(logits, MICRO), plain)
 
 
-def test_large_logits_have_a_loss():
-    confident = torch.zeros(2, 7)
-    confident[0, 3] = confident[1, 1] = 50.0
-    assert Acme(AcmeOptions(z_loss=0)).loss(confident, MICRO) < 1e-3
-    assert torch.allclose(Acme(AcmeOptions(z_loss=0.1)).loss(confident, MICRO), torch.tensor(0.1 * 50**2 * 1.5))
+def test_uniform_predictions_have_less_loss():
+    plain, penalised = (Acme(AcmeOptions(confidence_penalty=weight)).loss(torch.zeros(2, 7), MICRO) for weight in (0, 0.1))
+    assert torch.allclose(plain - penalised, 0.1 * 1.5 * torch.tensor(7.0).log())
 
 
 def test_it_trains(tiny_model, tmp_path):
@@ -51,7 +49,7 @@ def test_swift_trains_it_from_python(tiny_model, tmp_path):
         model=str(tiny_model),
         dataset=[str(rows)],
         max_steps=1,
-        z_loss=0.1,
+        confidence_penalty=0.2,
         tuner="full",
         device="cpu",
         runs=str(tmp_path / "runs"),

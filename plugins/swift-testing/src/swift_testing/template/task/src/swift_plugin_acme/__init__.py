@@ -1,4 +1,4 @@
-"""A task: supervised fine-tuning with a penalty on the scale of the logits (z-loss)."""
+"""A task: supervised fine-tuning with a penalty on confident predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def swift_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="acme",
-            summary="Supervised fine-tuning with a penalty on the scale of the logits (z-loss)",
+            summary="Supervised fine-tuning with a penalty on confident predictions",
             rows=("chat",),
             factory=Ref("swift_plugin_acme.task:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),

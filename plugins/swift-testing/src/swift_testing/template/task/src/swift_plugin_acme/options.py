@@ -1,4 +1,4 @@
-"""Options of the task: those of `swift sft`, and `z_loss`."""
+"""Options of the task: those of `swift sft`, and `confidence_penalty`."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from swift_core.options import option
 class AcmeOptions(SftOptions):
     """Options of the task `acme`."""
 
-    z_loss: float = option(1e-4, "Weight of the squared log-partition of each token's logits in the loss; 0: cross entropy alone.", ge=0)
+    confidence_penalty: float = option(0.1, "Weight of the entropy of the predictions, which is subtracted from the loss.", ge=0)

@@ -1,6 +1,6 @@
-"""Supervised fine-tuning with another loss: cross entropy, and the z-loss, which keeps the logits from drifting.
+"""Supervised fine-tuning with another loss: cross entropy less the entropy of the predictions.
 
-Source: Chowdhery et al. 2022 (PaLM), https://arxiv.org/abs/2204.02311, section 5.
+Source: Pereyra et al. 2017, https://arxiv.org/abs/1701.06548, section 3.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class Acme(SftTask):
-    """Next-token prediction with the z-loss."""
+    """Next-token prediction with a confidence penalty."""
 
     options: AcmeOptions
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Return the weighted sum of the cross entropies and z-losses.
+        """Return the weighted sum of the cross entropies, less the entropies.
 
         Args:
             output: logits at the supervised positions, shape (supervised tokens, vocabulary).
             micro: the micro-batch, with the labels and weights of these positions.
         """
-        logits = output.float()
-        losses = functional.cross_entropy(logits, micro.labels, reduction="none")
-        losses = losses + self.options.z_loss * logits.logsumexp(-1) ** 2
+        logs = functional.log_softmax(output.float(), -1)
+        entropy = -(logs.exp() * logs).sum(-1)
+        losses = functional.nll_loss(logs, micro.labels, reduction="none") - self.options.confidence_penalty * entropy
         return (losses * micro.weights).sum()
