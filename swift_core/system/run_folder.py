@@ -68,7 +68,7 @@ def read_result(folder: Path) -> ResultRecord | None:
     """Return what `result.json` holds; None for a run that has not ended."""
     try:
         return cast(ResultRecord, json.loads((folder / "result.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -69,3 +69,21 @@ def test_changes_are_written(tmp_path):
     assert "batch_size: 1" in file.read_text()
     again, _, _ = swift(tmp_path, "plan", "sft.yaml", "--device", "t4", "--no-trace")
     assert again == 0
+
+
+@pytest.mark.slow
+def test_a_device_is_calibrated_by_finished_runs(folder):
+    code, out, err = swift(folder, "sft", "sft.yaml", "--max-steps", "2", "--device", "cpu", "--json")
+    assert code == 0, err
+    run = json.loads(out)["folder"]
+    code, out, err = swift(folder, "plan", "calibrate", run, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert set(found["overheads"]) == {"cpu"}
+    assert found["speed"]["float32"] > 0
+    code, out, _ = swift(folder, "plan", "calibrate", run)
+    assert code == 0
+    assert all(word in out for word in ("planned", "measured", "overhead of cpu"))
+    assert swift(folder, "plan", "calibrate", "--help")[0] == 0
+    assert swift(folder, "plan", "calibrate", "--jsn")[0] == 2
+    assert swift(folder, "plan", "calibrate", "rows.jsonl")[0] == 2

@@ -202,6 +202,9 @@ def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(UsageError, check=coded("REPORT-001")) as refused:
         report(tmp_path)
     assert refused.value.where == str(tmp_path)
+    (tmp_path / "rows.jsonl").touch()
+    with pytest.raises(UsageError, check=coded("REPORT-001")):
+        report(tmp_path / "rows.jsonl")
     runs = [trained(tmp_path / "a"), trained(tmp_path / "b")]
     with pytest.raises(UsageError, check=coded("REPORT-002")):
         report(*runs)

@@ -50,8 +50,8 @@ class PlanCommand(FlagsCommand):
         words = self._without_card(args)
         self._calibrates, self._all = words[:1] == ["calibrate"], False
         if self._calibrates:
-            ctx.obj = words[1:]
-            return super().parse_args(ctx, [])
+            ctx.obj = [word for word in words[1:] if not word.startswith("-")]
+            return super().parse_args(ctx, [word for word in words[1:] if word.startswith("-")])
         verb = find_verb(words[0].replace("_", "-")) if words and not words[0].startswith("-") else None
         if verb:
             words = words[1:]
