@@ -29,12 +29,13 @@ from swift_core.checkpoints import family_of
 from swift_core.contract import ParallelSpec, Run, TunerSpec, UsageError
 from swift_core.plugins import registry
 from swift_plan.blocks import block_list, counts, cut
-from swift_plan.fakes import Columns, faking, make_fake, micro_batch, of_optimizer
+from swift_plan.fakes import faking, make_fake, micro_batch, of_optimizer
 from swift_plan.formula import bits_of
 from swift_plan.ledger import Ledger
 from swift_plan.media_inputs import media_of
 from swift_plan.packed import pack
 from swift_plan.trace import Peak, Trace, Work
+from swift_plan.traced_task import TracedTask
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -149,7 +150,7 @@ def _traced(run: Run, family: ModelFamily, loaded: Loaded, work: Workload) -> Tr
             micro = replace(micro, boundaries=RowBoundaries.CU_SEQLENS)
         micros = [micro] * min(work.passes, _PASSES)
         fused = isinstance(task, FusedLossTask) and not strategy.fixed_shapes
-        work_done = _steps(strategy, _TracedTask(task, ledger, fused=fused), micros, made[0], family.blocks)
+        work_done = _steps(strategy, TracedTask(task, ledger, fused=fused), micros, made[0], family.blocks)
         whole = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
         if work.passes > len(micros):
             factor = work.passes / len(micros)
@@ -177,7 +178,7 @@ def _elsewhere() -> saved_tensors_hooks:
     return saved_tensors_hooks(lambda tensor: (tensor.shape, tensor.dtype), lambda facts: torch.empty(facts[0], dtype=facts[1]))
 
 
-def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], optimizer: Optimizer, blocks: str) -> dict[str, Work]:
+def _steps(strategy: Any, traced: TracedTask, micros: list[Micro], optimizer: Optimizer, blocks: str) -> dict[str, Work]:
     """Do two steps, of which the second is kept, and an evaluation; return the arithmetic of the step."""
     ledger, scale = traced.ledger, 1 / micros[0].input_ids.numel()
     hooks = _follow_backward(strategy.module, ledger, blocks)
@@ -198,67 +199,6 @@ def _steps(strategy: Any, traced: _TracedTask, micros: list[Micro], optimizer: O
     for hook in hooks:
         hook.remove()
     return done
-
-
-class _TracedTask:
-    """A task whose forward pass and loss are segments, and whose output is counted as logits.
-
-    Args:
-        task: the task.
-        ledger: counts the memory.
-        fused: forward pass and loss are computed as one, as in training (`FusedLossTask`).
-    """
-
-    def __init__(self, task: Any, ledger: Ledger, *, fused: bool = False) -> None:
-        self.task, self.ledger, self.fused, self.segments = task, ledger, fused, True
-        self._by_sequence = True  # whether the task's numbers beside the tokens are one per sequence, or one per supervised token
-
-    def forward(self, model: Module, micro: Micro) -> Tensor:
-        """Run the forward pass."""
-        self.ledger.category = "activations" if self.segments else "temporary"
-        if self.segments:
-            self.ledger.segment = "forward"
-        output: Tensor = self._fused(model, micro) if self.fused else self.task.forward(model, micro)
-        self.ledger.own(output, "logits")
-        self.ledger.category = "temporary"
-        return output
-
-    def _fused(self, model: Module, micro: Micro) -> Tensor:
-        """Return the loss; what the head allocates for it is counted as logits."""
-        head: Any = inner_model(model).get_output_embeddings()
-
-        def enter(module: Module, arguments: Any) -> None:
-            self.ledger.category = "logits"
-
-        hook = head.register_forward_pre_hook(enter) if isinstance(head, Module) else None
-        try:
-            total = self.task.forward_loss(model, micro)
-        finally:
-            if hook:
-                hook.remove()
-        return total if isinstance(total, Tensor) else total.sum
-
-    def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Compute the loss; what follows is the backward pass."""
-        if self.fused:
-            if self.segments:
-                self.ledger.segment = "backward start"
-            return output
-        if self.segments:
-            self.ledger.segment = "loss"
-        try:
-            result = self.task.loss(output, self._with_columns(micro))
-        except (RuntimeError, IndexError, ValueError):
-            if not self._by_sequence:
-                raise
-            self._by_sequence = False
-            result = self.task.loss(output, self._with_columns(micro))
-        if self.segments:
-            self.ledger.segment = "backward start"
-        return result if isinstance(result, Tensor) else result.sum
-
-    def _with_columns(self, micro: Micro) -> Micro:
-        return replace(micro, columns=Columns(len(micro.sample if self._by_sequence else micro.labels)))
 
 
 def _follow_backward(module: Module, ledger: Ledger, path: str) -> list[Any]:
