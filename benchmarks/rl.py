@@ -33,11 +33,10 @@ from typing import Any
 
 import numpy as np
 from figures import ratio
-from sft_step import LORA, TEMPLATE, Clock, recorder, trl_callback
+from sft_step import LORA, RATE, TEMPLATE, Clock, arguments_of_trl, lora_of_trl, recorder, trl_callback
 
 PAIRS, ANSWERS = 4, 8
 TOKENS = {"dpo": (64, 64), "grpo": (128, 32)}  # of a prompt and of an answer, about; times --scale
-RATE = 1e-4
 
 
 def texts(model: Path, count: int, size: int) -> list[str]:
@@ -226,25 +225,6 @@ def trl_grpo(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
             clock.losses.append(total)
             clock.tick()
     return clock
-
-
-def arguments_of_trl(folder: str, at_once: int, rows: int) -> dict[str, Any]:
-    """Return the arguments that TRL's trainers share."""
-    return {
-        "output_dir": folder, "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "per_device_train_batch_size": at_once,
-        "gradient_accumulation_steps": rows // at_once, "learning_rate": RATE, "lr_scheduler_type": "constant", "weight_decay": 0.0,
-        "max_grad_norm": 1.0, "max_length": None, "dataloader_pin_memory": False, "logging_steps": 1, "save_strategy": "no",
-        "report_to": "none", "disable_tqdm": True, "seed": 42, "train_sampling_strategy": "sequential",
-    }  # fmt: skip
-
-
-def lora_of_trl() -> Any:
-    """Return the same adapter as ours."""
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=int(LORA["rank"]), lora_alpha=int(LORA["alpha"]), lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
 
 
 SIDES = {

@@ -41,6 +41,7 @@ LIMIT = "limit"  # the run that records matrix products
 ROWS_A_STEP = 4
 LORA = {"rank": 8, "alpha": 32, "dropout": 0.0}
 MOST_TOKENS = 512
+RATE = 1e-4
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' %}"
     "{% generation %}{{ message['content'] + '<|im_end|>\n' }}{% endgeneration %}"
@@ -169,10 +170,28 @@ def least_seconds(model: Path, rows: Path, steps: int) -> float:
     return total
 
 
+def arguments_of_trl(folder: str, at_once: int, rows: int) -> dict[str, Any]:
+    """Return the arguments that TRL's trainers share."""
+    return {
+        "output_dir": folder, "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": rows // at_once, "learning_rate": RATE, "lr_scheduler_type": "constant", "weight_decay": 0.0,
+        "max_grad_norm": 1.0, "max_length": None, "dataloader_pin_memory": False, "logging_steps": 1, "save_strategy": "no",
+        "report_to": "none", "disable_tqdm": True, "seed": 42, "train_sampling_strategy": "sequential",
+    }  # fmt: skip
+
+
+def lora_of_trl() -> Any:
+    """Return the same adapter as ours."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=int(LORA["rank"]), lora_alpha=int(LORA["alpha"]), lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+
+
 def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
     import torch
     from datasets import load_dataset
-    from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
@@ -181,35 +200,14 @@ def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
     tokenizer.chat_template = TEMPLATE
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(
-            output_dir=folder,
-            use_cpu=True,
-            bf16=False,
-            gradient_checkpointing=False,
-            per_device_train_batch_size=at_once,
-            gradient_accumulation_steps=ROWS_A_STEP // at_once,
-            max_steps=steps,
-            learning_rate=1e-4,
-            lr_scheduler_type="constant",
-            weight_decay=0.0,
-            max_grad_norm=1.0,
-            max_length=MOST_TOKENS,
-            assistant_only_loss=True,
-            train_sampling_strategy="sequential",
-            dataloader_pin_memory=False,
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            seed=42,
-        )
+            max_steps=steps, assistant_only_loss=True, **arguments_of_trl(folder, at_once, ROWS_A_STEP) | {"max_length": MOST_TOKENS}
+        )  # fmt: skip
         trainer = SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
             args=arguments,
             train_dataset=load_dataset("json", data_files=str(rows), split="train", cache_dir=folder),
             processing_class=tokenizer,
-            peft_config=LoraConfig(
-                r=LORA["rank"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"], target_modules="all-linear", task_type="CAUSAL_LM"
-            ),
+            peft_config=lora_of_trl(),
             callbacks=[trl_callback(clock)],
         )
         trainer.train()

@@ -246,6 +246,7 @@ def test_every_step_of_a_recipe_is_checked_before_the_first(project):
         "{id: tuned, run: sft, model: '${base.output}', dataset: [rows.jsonl], max_steps: many}",
         "{id: served, run: serve, model: '${tuned.output}', backend: sglang}",
         "{id: asked, run: ask, url: '${served.url}', questions: [Hi], colour: red}",
+        "{id: adapted, run: serve, adapter: ['${tuned.output}']}",  # its model is the adapter's
     ]
     (project.folder / "f.yaml").write_text("steps:\n" + "".join(f"  - {step}\n" for step in steps))
     outcome = project.here("run", "f.yaml")
@@ -254,6 +255,7 @@ def test_every_step_of_a_recipe_is_checked_before_the_first(project):
     assert not (project.folder / "runs").exists()
     for step, code in (("tuned", "SWIFT-OPTION-005"), ("served", "SWIFT-ENV-0"), ("asked", "SWIFT-RUN-004")):
         assert any(f"step '{step}'" in line and code in line for line in outcome.err.splitlines()), outcome.err
+    assert "adapted" not in outcome.err
 
 
 def test_a_number_among_choices_is_a_number(project):

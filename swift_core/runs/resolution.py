@@ -50,9 +50,7 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
         SwiftError: a download failed.
     """
     known = using or registry()
-    settings = replace(settings, values=normalise(settings.values))
-    renamed = adopt(settings, verb, known)
-    _base_of_adapter(verb, settings)
+    settings, renamed = _adopted(verb, settings, known)
     provenance.check_resume(settings.values.get("resume"))
     options, parts = options_and_parts(verb, settings, known)
     if lacking := sorted({"offline", *(["runs"] if verb.records else [])} - options.keys()):
@@ -81,16 +79,19 @@ def check_options(verb: VerbSpec, settings: Settings) -> None:
     Raises:
         UsageError: as for `resolve`.
     """
-    known, settings = registry(), replace(settings, values=normalise(settings.values))
-    adopt(settings, verb, known)
+    known = registry()
+    settings, _ = _adopted(verb, settings, known)
     with_engines(verb, *options_and_parts(verb, settings, known), known, settings)
 
 
-def _base_of_adapter(verb: VerbSpec, settings: Settings) -> None:
-    """Use the base of the first adapter if there is no model."""
+def _adopted(verb: VerbSpec, settings: Settings, known: Registry) -> tuple[Settings, list[str]]:
+    """Return the settings in our own names, with notes on others; without a model, it is the base of the first adapter."""
+    settings = replace(settings, values=normalise(settings.values))
+    renamed = adopt(settings, verb, known)
     values, own = settings.values, {field.path for field in fields.fields(verb.options)}
     if (adapters := listed(values.get("adapter"))) and {"adapter", "model"} <= own and not (values.get("model") or values.get("url")):
         values["model"] = str(adapters[0]).rpartition("=")[2]
+    return settings, renamed
 
 
 def _check_hub(settings: Settings, known: Registry) -> None:

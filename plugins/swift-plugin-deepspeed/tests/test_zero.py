@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from swift_plugin_deepspeed.ops import cpu_adam, operators_folder
-from swift_train.crash_testing import steps_of, train_through_kills
+from swift_train.crash_testing import check_kills
 from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, training_run, write_rows
 
 from swift_core.contract.errors import SwiftError, UsageError
@@ -399,12 +399,8 @@ def test_ten_kills(tiny_model, rows, tmp_path, parallel, tuner):
     def make(resume):
         return run_of(tiny_model, rows, parallel, 2, tuner=tuner, resume=resume, epochs=30, save_steps=3)
 
-    on_ranks(2, lambda: run_training(make(""), tmp_path / "whole") and None, timeout=600)
-    survived = train_through_kills(make, tmp_path, ranks=2, kills=10, seed=1)
+    survived = check_kills(make, tmp_path, ranks=2, kills=10, seed=1)
     print(f"{parallel}: {survived.kills} kills, {survived.in_saves} of them in the middle of a save")
-    assert {number: {step} for number, step in steps_of(tmp_path / "whole").items()} == survived.steps
-    files = [next((folder / "output").glob("*.safetensors")).read_bytes() for folder in (tmp_path / "whole", survived.output.parent)]
-    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize(

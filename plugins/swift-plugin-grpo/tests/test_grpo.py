@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from swift_rollouts.crash_moments import MOMENTS
 from swift_rollouts.generation import Generation, generation_file
-from swift_train.crash_testing import steps_of, train_through_kills
+from swift_train.crash_testing import check_kills
 from swift_train.testing import on_ranks, run_training, training_run, write_rows
 
 from swift_core.contract import Server, SwiftError, UsageError
@@ -143,15 +143,10 @@ def test_many_kills(grpo, tmp_path):
 
 def kills(grpo, folder, count, *, steps):
     options = {"max_steps": steps, "save_steps": 2, "epochs": 1}
-    on_ranks(1, lambda: run_training(grpo(**options), folder / "whole"))
-    survived = train_through_kills(lambda resume: grpo(resume=resume, **options), folder, ranks=1, kills=count, seed=1, moments=MOMENTS)
-    assert survived.kills == count
+    survived = check_kills(lambda resume: grpo(resume=resume, **options), folder, kills=count, seed=1, moments=MOMENTS)
     if count >= 7:  # each kind of moment at least once
         assert {"sampling", "publishing", "step", "save", "start"} == {*survived.moments}
     print(f"kills: {survived.moments}, {survived.in_saves} of them in the middle of a save")
-    assert {number: {step} for number, step in steps_of(folder / "whole").items()} == survived.steps
-    name = "output/adapter_model.safetensors"
-    assert (survived.output / "adapter_model.safetensors").read_bytes() == (folder / "whole" / name).read_bytes()
 
 
 def test_groups_without_spread_are_counted_and_replaced(grpo, tmp_path):

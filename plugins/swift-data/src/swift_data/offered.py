@@ -26,7 +26,12 @@ def offered(group: str, base: type[OfferedT], asked: Any, where: str, noun: str)
     Raises:
         UsageError: nothing has that name, it can't be imported, or its options are wrong.
     """
-    name, values = _parsed(asked, where, noun)
+    parsed = name_and_options(asked)
+    if parsed is None and isinstance(asked, str):
+        raise UsageError(f"'{asked}' is not a {noun} with options", code="DATA-176", where=where, hint=_HOW)
+    if parsed is None:
+        raise UsageError(f"{asked!r} is not a {noun}", code="DATA-177", where=where, hint=_HOW)
+    name, values = parsed
     known = {point.name: point.value for point in entry_points(group=group)}
     if name not in known and ":" not in name:
         hint = suggestion(name, known) or f"Installed: {', '.join(sorted(known)) or 'none'}."
@@ -47,15 +52,16 @@ def offered(group: str, base: type[OfferedT], asked: Any, where: str, noun: str)
         raise error.with_context(where=f"{where} {name}") from None
 
 
-def _parsed(asked: Any, where: str, noun: str) -> tuple[str, dict[str, Any]]:
+def name_and_options(asked: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the options in `NAME:OPTION=VALUE` or in a mapping with a `name`; None for anything else."""
     if isinstance(asked, str):
         name, *pairs = asked.split(":")
         values: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         if not name or len(values) != len(pairs):
-            raise UsageError(f"'{asked}' is not a {noun} with options", code="DATA-176", where=where, hint=_HOW)
+            return None
     elif isinstance(asked, Mapping) and asked.get("name"):
         values = dict(asked)
         name = str(values.pop("name"))
     else:
-        raise UsageError(f"{asked!r} is not a {noun}", code="DATA-177", where=where, hint=_HOW)
+        return None
     return name, {key.replace("-", "_"): value for key, value in values.items()}

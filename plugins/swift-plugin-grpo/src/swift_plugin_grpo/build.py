@@ -32,7 +32,7 @@ class StepRows(RolloutSamples):
     """
 
     def __init__(self, rows: Sequence[RolloutRow], options: GrpoOptions, old: GenerationScores | None, first: int) -> None:
-        kept = [row for row in rows if not _left_out(row.answer, options)]
+        kept = [row for row in rows if not options.excludes(row.answer)]
         computed = _computed(rows, options)
         super().__init__(computed, sampled=len(kept), tokens=sum(row.answer.sampled for row in kept))
         self.old, self.first = old, first
@@ -86,9 +86,5 @@ def _of_tokens(answer: Answer) -> dict[str, NDArray[np.float32]]:
 
 def _computed(rows: Sequence[RolloutRow], options: GrpoOptions) -> list[RolloutRow]:
     """Return the rows from which something is learned; the first one with advantage 0, if there are none."""
-    kept = [row for row in rows if not _left_out(row.answer, options) and (row.columns["advantage"] or options.beta or options.has_teacher)]
+    kept = [row for row in rows if not options.excludes(row.answer) and (row.columns["advantage"] or options.beta or options.has_teacher)]
     return kept or [replace(rows[0], columns={**rows[0].columns, "advantage": 0.0})]
-
-
-def _left_out(answer: Answer, options: GrpoOptions) -> bool:
-    return options.mask_truncated_completions and answer.finish == "length"

@@ -55,7 +55,7 @@ def build_steps(generation: Generation, options: PpoOptions, rows_per_step: int,
         for answer, score in zip(group.answers, rewards.tolist(), strict=True)
     ]
     parts = [rows[start : start + rows_per_step] for start in range(0, len(rows), rows_per_step)]
-    kept = [[row for row in part if not (options.mask_truncated_completions and row.answer.finish == "length")] for part in parts]
+    kept = [[row for row in part if not options.excludes(row.answer)] for part in parts]
     computed = [some or part[:1] for some, part in zip(kept, parts, strict=True)]
     counted = [row for some in computed for row in some]
     scores = GenerationScores(computed, SCORED, file, lambda found: with_advantages(found, counted, options))

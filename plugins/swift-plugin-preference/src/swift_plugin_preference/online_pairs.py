@@ -11,7 +11,7 @@ from swift_rollouts.samples import RolloutRow, RolloutSamples
 from swift_train.samples import Sample, Samples
 
 if TYPE_CHECKING:
-    from swift_rollouts.generation import Answer, Generation
+    from swift_rollouts.generation import Generation
 
     from swift_plugin_preference.online_options import OnlineDpoOptions
 
@@ -54,7 +54,7 @@ def build_pairs(generation: Generation, options: OnlineDpoOptions, per_step: int
     """
     pairs: list[Pair] = []
     for group, rewards in zip(generation.groups, map(list, rewards_of(generation, options)), strict=True):
-        usable = [place for place, answer in enumerate(group.answers) if not _left_out(answer, options)] or [0]
+        usable = [place for place, answer in enumerate(group.answers) if not options.excludes(answer)] or [0]
         best, worst = max(usable, key=lambda each: rewards[each]), min(usable, key=lambda each: rewards[each])
         columns = {PREFERRED: float(rewards[best] > rewards[worst])}
         if best == worst:  # no preference: two answers nevertheless, which may have to stand for the step
@@ -62,7 +62,3 @@ def build_pairs(generation: Generation, options: OnlineDpoOptions, per_step: int
         chosen, rejected = (RolloutRow.of(prompts, group, group.answers[place], columns) for place in (best, worst))
         pairs.append((chosen, rejected))
     return [PairSamples(pairs[start : start + per_step]) for start in range(0, len(pairs), per_step)]
-
-
-def _left_out(answer: Answer, options: OnlineDpoOptions) -> bool:
-    return options.mask_truncated_completions and answer.finish == "length"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import model_validator
 from swift_train.options import TRUNCATIONS, ChatOptions
 
 from swift_core.options import Options, Several, option
 from swift_rollouts.engine_options import Rollout
+
+if TYPE_CHECKING:
+    from swift_rollouts.generation import Answer
 
 Scale = Literal["group", "batch", "none"]
 Estimator = Literal["grpo", "rloo", "reinforce_plus_plus"]
@@ -146,6 +149,10 @@ class RewardOptions(RewardWeights, RolloutOptions):
     mask_truncated_completions: bool = option(
         False, "Exclude answers that were truncated at max_completion_length from the loss.", also=("overlong_filter",)
     )
+
+    def excludes(self, answer: Answer) -> bool:
+        """Return whether an answer is excluded from the loss."""
+        return self.mask_truncated_completions and answer.finish == "length"
 
     @property
     def has_reward_model(self) -> bool:

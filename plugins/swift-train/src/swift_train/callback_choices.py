@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from swift_data.offered import name_and_options
+
 from swift_core.contract import Choice, Problems, SwiftError, UsageError
 from swift_core.options import Invalid
 from swift_train.callbacks import PART
@@ -53,16 +55,11 @@ def prepare(draft: Draft) -> None:
 
 
 def _chosen(draft: Draft, item: Any, where: str) -> Choice:
-    if isinstance(item, str):
-        name, *pairs = item.split(":")
-        options: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-        if not name or len(options) != len(pairs):
-            raise UsageError(f"'{item}' is not a callback with options", code="TRAIN-096", where=where, hint=_HOW)
-    elif isinstance(item, Mapping) and item.get("name"):
-        options = dict(item)
-        name = str(options.pop("name"))
-    else:
+    parsed = name_and_options(item)
+    if parsed is None and isinstance(item, str):
+        raise UsageError(f"'{item}' is not a callback with options", code="TRAIN-096", where=where, hint=_HOW)
+    if parsed is None:
         raise UsageError(f"{item!r} is not a callback", code="TRAIN-097", where=where, hint=_HOW)
-    origin = str(options.pop("from", ""))
-    values = {key.replace("-", "_"): value for key, value in options.items()}
+    name, values = parsed
+    origin = str(values.pop("from", ""))
     return draft.known.choose("callback", name, values, origin=origin, where=where)

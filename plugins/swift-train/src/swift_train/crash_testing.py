@@ -49,6 +49,36 @@ def steps_of(folder: Path) -> dict[int, Step]:
     return {}
 
 
+def check_kills(
+    make: Callable[[str], Run], folder: Path, *, ranks: int = 1, kills: int, seed: int, moments: Mapping[str, Moment] | None = None,
+    timeout: float = 600,
+) -> KillReport:  # fmt: skip
+    """Check that a run which is killed again and again ends bit for bit as one that is not: metrics of every step, and weights.
+
+    Args:
+        make, ranks, kills, seed, moments: as for `train_through_kills`.
+        folder: parent of the run folders; `whole` is that of the run without kills.
+        timeout: of the run without kills, in seconds.
+
+    Raises:
+        AssertionError: it does not.
+    """
+    whole = folder / "whole"
+
+    def train() -> None:
+        run_training(make(""), whole)
+
+    Ranks(ranks, train).results(timeout)
+    survived = train_through_kills(make, folder, ranks=ranks, kills=kills, seed=seed, moments=moments)
+    assert survived.kills == kills
+    assert {number: {step} for number, step in steps_of(whole).items()} == survived.steps
+    files = sorted(path.name for path in (whole / "output").glob("*.safetensors"))
+    assert files == sorted(path.name for path in survived.output.glob("*.safetensors"))
+    assert files
+    assert all((survived.output / name).read_bytes() == (whole / "output" / name).read_bytes() for name in files)
+    return survived
+
+
 def train_through_kills(
     make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int, moments: Mapping[str, Moment] | None = None
 ) -> KillReport:

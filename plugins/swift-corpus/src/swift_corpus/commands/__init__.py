@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -15,18 +16,12 @@ from swift_core.contract import Ref, Settings, UsageError, VerbSpec
 if TYPE_CHECKING:
     from swift_corpus.index import Index
 
-TOKENIZE = VerbSpec(
+TOKENIZE = replace(
+    CHECK,
     name="data tokenize",
     summary="Tokenise datasets into shards, on one machine or a cluster",
     options=Ref("swift_corpus.options:TokenizeOptions"),
-    takes=("rows",),
-    records=False,
     gives="shards",
-    positional="dataset",
-    main="task",
-    parts=CHECK.parts,
-    prepare=CHECK.prepare,
-    check=CHECK.check,
 )
 HELP = """Tokenise datasets into shards, which a training reads instead of the rows: in a folder, or an object store.
 
